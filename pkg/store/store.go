@@ -1,0 +1,162 @@
+// Package store says what the pipeline needs of a database: raw events that
+// are stored once, the journal of batches, dead letters, and projects.
+//
+// Two adapters keep these promises: store/mongo (MongoDB, production) and
+// store/sqlite (SQLite, one machine). storetest holds the conformance suite
+// that both pass. The interface needs no more of a server than: insert, find
+// by indexed fields with sort, limit and projection, replace and update by _id
+// with upsert, delete by indexed fields, and create index.
+package store
+
+import (
+	"context"
+	"errors"
+
+	"github.com/maidian/maidian/pkg/event"
+)
+
+// Store is everything; callers declare the part that they use.
+type Store interface {
+	Events
+	Journal
+	DeadLetters
+	Projects
+
+	// Ping is nil when the store answers, else fault.Unavailable.
+	Ping(ctx context.Context) error
+	Close() error
+}
+
+// Outcome is what became of one event given to InsertEvents.
+type Outcome uint8
+
+const (
+	Stored    Outcome = iota // new, stored now
+	Own                      // already there, brought by an earlier attempt of this very batch and position
+	Duplicate                // already there, brought by another batch or another place of this one
+)
+
+// Events are the raw events, the truth that everything else is derived from.
+type Events interface {
+	// InsertEvents makes events durable and says of each what became of it, in
+	// the order given. An event's key is its project and event id; a second
+	// copy is refused by the primary key and changes nothing. Events carry
+	// their BatchID and Position. On an error any part of them may be stored;
+	// calling again with the same events is safe. An error of kind
+	// fault.Invalid means that at least one event can never be stored.
+	InsertEvents(ctx context.Context, events []event.Event) ([]Outcome, error)
+
+	// EventsOfBatches calls yield for every stored event of these batches of
+	// the project, batch by batch in the order of ids and by position within
+	// a batch, until yield returns an error, which it returns.
+	EventsOfBatches(ctx context.Context, project string, ids []string, yield func(*event.Event) error) error
+
+	// Event is one event by its id, or ErrNotFound.
+	Event(ctx context.Context, project, id string) (*event.Event, error)
+}
+
+// Batch is the journal's entry for one message and project: the proof of what
+// became of its events, and the news that they can be read.
+type Batch struct {
+	ID           string // the batch id: the message's UUIDv7
+	Project      string
+	WrittenAt    event.Time // by the writing consumer's clock
+	ReceivedAt   event.Time // the earliest received_at of its events
+	Stored       int
+	Duplicates   int
+	DeadLettered int
+	Days         []int32 // UTC days (since 1970-01-01) on which its stored events fall, ascending
+}
+
+// Journal is the list of batches, written after their events.
+type Journal interface {
+	// RecordBatches upserts entries by ID and Project: recording one again replaces it.
+	RecordBatches(ctx context.Context, batches []Batch) error
+
+	// Batches returns entries of all projects with (WrittenAt, ID, Project)
+	// after the cursor, ascending, at most limit. The zero Cursor is the beginning.
+	Batches(ctx context.Context, after Cursor, limit int) ([]Batch, error)
+}
+
+// Cursor is a place in the journal.
+type Cursor struct {
+	WrittenAt event.Time
+	ID        string
+	Project   string
+}
+
+// After is the place just behind b.
+func After(b Batch) Cursor { return Cursor{b.WrittenAt, b.ID, b.Project} }
+
+// DeadLetter is an event, or a whole message, that can never be stored as it is.
+type DeadLetter struct {
+	ID        string // batch id and position: writing it again is the same letter
+	Project   string // empty when the payload is too broken to tell
+	BatchID   string
+	Position  int // in the batch; -1 for a whole message
+	Reason    string
+	Payload   []byte // as it came off the queue
+	Attempts  int
+	FirstSeen event.Time
+}
+
+// DeadLetters can be listed, replayed and discarded by tools, on any broker.
+type DeadLetters interface {
+	// PutDeadLetters upserts by ID; FirstSeen of a letter already there stays.
+	PutDeadLetters(ctx context.Context, letters []DeadLetter) error
+	// DeadLetters of a project ("*" for all), with ID above after, ascending by ID, at most limit.
+	DeadLetters(ctx context.Context, project, after string, limit int) ([]DeadLetter, error)
+	// DeleteDeadLetters returns how many there were.
+	DeleteDeadLetters(ctx context.Context, ids []string) (int, error)
+}
+
+// IP policies of a project: how much of a visitor's address is stored.
+const (
+	IPFull = "full"
+	IPMask = "mask" // the last octet of IPv4, the last 80 bits of IPv6 are zero
+	IPDrop = "drop"
+)
+
+// Project is a site or app whose data, keys and answers never mix with another's.
+type Project struct {
+	ID        string
+	Name      string
+	Timezone  string   // IANA; empty means UTC
+	Currency  string   // ISO 4217; default of purchases
+	Origins   []string // allowed web origins; empty allows all
+	IPPolicy  string   // IPFull, IPMask or IPDrop
+	Keys      []Key
+	CreatedAt event.Time
+	Revision  int64 // raised by each UpdateProject
+}
+
+// Kinds of key.
+const (
+	WriteKey = "write"
+	ReadKey  = "read"
+)
+
+// Key lets somebody write or read one project. Only its SHA-256 is kept.
+type Key struct {
+	ID        string
+	Kind      string // WriteKey or ReadKey
+	Prefix    string // the first characters, so that people can tell keys apart
+	Hash      string // SHA-256 of the whole key, hexadecimal
+	CreatedAt event.Time
+	RevokedAt event.Time // zero while it works
+}
+
+// Projects are few and small; services read them all and keep them in memory.
+type Projects interface {
+	Projects(ctx context.Context) ([]Project, error)
+	// CreateProject fails with ErrConflict when the id is taken.
+	CreateProject(ctx context.Context, p Project) error
+	// UpdateProject replaces the project whose stored Revision equals p's and
+	// raises it by one; ErrConflict when somebody changed it first, ErrNotFound when there is none.
+	UpdateProject(ctx context.Context, p Project) error
+}
+
+var (
+	ErrNotFound = errors.New("not found")
+	ErrConflict = errors.New("changed or taken by somebody else")
+)

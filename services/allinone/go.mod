@@ -1,0 +1,19 @@
+module github.com/maidian/maidian/services/allinone
+
+go 1.26
+
+require github.com/maidian/maidian/pkg v0.0.0
+
+replace github.com/maidian/maidian/pkg => ../../pkg
+
+require (
+	github.com/maidian/maidian/services/collector v0.0.0
+	github.com/maidian/maidian/services/consumer v0.0.0
+	github.com/maidian/maidian/services/query v0.0.0
+)
+
+replace (
+	github.com/maidian/maidian/services/collector => ../collector
+	github.com/maidian/maidian/services/consumer => ../consumer
+	github.com/maidian/maidian/services/query => ../query
+)
