@@ -294,21 +294,11 @@ type shape struct {
 	fault  string // a rule of ours that it breaks, in words
 }
 
-// value consumes any value and returns its text. With s it also measures it.
+// value consumes any value, measures it into s, and returns its text.
 func (c *cursor) value(s *shape) (string, error) {
-	b := c.next()
+	c.next()
 	start := c.i
-	var err error
-	switch {
-	case b == '"':
-		_, _, err = c.quoted()
-	case b == '{' || b == '[':
-		err = c.compound(s, 1)
-	case b == '-' || b-'0' < 10:
-		_, err = c.number()
-	default:
-		_, err = c.literal()
-	}
+	err := c.element(s, 0)
 	return c.s[start:c.i], err
 }
 

@@ -328,8 +328,6 @@ func (p *parser) part(field, key, raw string, s shape) {
 		p.problem(codeInvalid, field, "%s", s.fault)
 	case s.depth > maxDepth:
 		p.problem(codeInvalid, field, "must be nested at most %d deep, got %d", maxDepth, s.depth)
-	case key != "" && !finite(raw) && raw[0] != '"' && raw[0] != '{' && raw[0] != '[' && raw != "true" && raw != "false":
-		p.problem(codeInvalid, field, "must be within ±%g, got %.40s", math.MaxFloat64, raw)
 	default:
 		p.parts = append(p.parts, part{key, raw})
 	}

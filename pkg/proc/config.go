@@ -1,0 +1,132 @@
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/kelseyhightower/envconfig"
+)
+
+// variable is one leaf of a configuration struct: an environment variable.
+type variable struct {
+	field reflect.StructField
+	value reflect.Value
+}
+
+func (v variable) name() string { return v.field.Tag.Get("envconfig") }
+
+// variables lists the leaves of the struct that config points to, nested and
+// embedded structs included. A leaf is a field with an envconfig tag.
+func variables(config any) []variable {
+	var leaves []variable
+	var walk func(reflect.Value)
+	walk = func(v reflect.Value) {
+		for i := range v.NumField() {
+			f := v.Type().Field(i)
+			if f.Tag.Get("envconfig") != "" {
+				leaves = append(leaves, variable{f, v.Field(i)})
+			} else if f.Type.Kind() == reflect.Struct && f.IsExported() {
+				walk(v.Field(i))
+			}
+		}
+	}
+	walk(reflect.ValueOf(config).Elem())
+	return leaves
+}
+
+// Load fills config from the environment and checks it. The error names every
+// wrong variable, one a line.
+//
+// Each variable is read by envconfig on its own, because envconfig stops at
+// the first wrong one; and a variable that is set to nothing counts as not
+// set, because a manifest with an empty value means the default.
+func Load(config Config) error {
+	var errs []error
+	for _, v := range variables(config) {
+		if err := v.load(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	return config.Validate()
+}
+
+func (v variable) load() error {
+	tag := v.field.Tag
+	if text, set := os.LookupEnv(v.name()); set && text == "" {
+		tag = reflect.StructTag(strings.Replace(string(tag), `envconfig:"`, `envconfig:"UNSET_`, 1))
+	}
+	alone := reflect.StructOf([]reflect.StructField{{Name: v.field.Name, Type: v.field.Type, Tag: tag}})
+	one := reflect.New(alone)
+	if err := envconfig.Process("", one.Interface()); err != nil {
+		return v.explain(err)
+	}
+	v.value.Set(one.Elem().Field(0))
+	return nil
+}
+
+func (v variable) explain(err error) error {
+	if wrong := (*envconfig.ParseError)(nil); errors.As(err, &wrong) {
+		return fmt.Errorf("%s must be a %s, got %q", v.name(), typeName(v.field.Type), wrong.Value)
+	}
+	return fmt.Errorf("%s: %w", v.name(), err)
+}
+
+func typeName(t reflect.Type) string {
+	switch {
+	case t.String() == "time.Duration":
+		return "duration such as 30s"
+	case t.Kind() == reflect.Slice:
+		return "list separated by commas"
+	case t.Kind() == reflect.Bool:
+		return "true or false"
+	case t.Kind() >= reflect.Int && t.Kind() <= reflect.Uint64:
+		return "whole number"
+	case t.Kind() == reflect.Float32 || t.Kind() == reflect.Float64:
+		return "number"
+	}
+	return t.Kind().String()
+}
+
+// Usage writes the table of config's variables: name, type, default, meaning.
+func Usage(w io.Writer, name string, config any) {
+	fmt.Fprintf(w, "Usage: %s [-help] [-version]\n\n%s is configured by its environment:\n\n", name, name)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "VARIABLE\tTYPE\tDEFAULT\tMEANING")
+	for _, v := range variables(config) {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", v.name(), v.field.Type, v.field.Tag.Get("default"), v.field.Tag.Get("desc"))
+	}
+	table.Flush()
+}
+
+// Unknown lists variables of the environment that begin with one of config's
+// prefixes (the part of its names before the first "_") and that config does
+// not know: most often misspelt. Kubernetes' service links are not among them.
+func Unknown(config any, environ []string) []string {
+	known, prefixes := map[string]bool{}, map[string]bool{}
+	for _, v := range variables(config) {
+		known[v.name()] = true
+		prefix, _, _ := strings.Cut(v.name(), "_")
+		prefixes[prefix+"_"] = true
+	}
+	var unknown []string
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		prefix, _, ok := strings.Cut(name, "_")
+		if ok && prefixes[prefix+"_"] && !known[name] && !serviceLink(name, value) {
+			unknown = append(unknown, name)
+		}
+	}
+	return unknown
+}
+
+func serviceLink(name, value string) bool {
+	return strings.Contains(name, "_SERVICE_") || strings.Contains(name, "_PORT_") || strings.HasPrefix(value, "tcp://")
+}

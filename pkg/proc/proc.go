@@ -1,0 +1,146 @@
+// Package proc is a service's process: configuration, logs, metrics, health,
+// and an ordered shutdown.
+package proc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+)
+
+// Options are the settings that every service has.
+type Options struct {
+	LogLevel  string        `envconfig:"LOG_LEVEL" default:"info" desc:"debug, info, warn or error"`
+	OpsListen string        `envconfig:"OPS_LISTEN" default:":9090" desc:"address of /metrics, /livez and /readyz; empty for none"`
+	Drain     time.Duration `envconfig:"DRAIN" default:"20s" desc:"longest time a shutdown may take; shorter than terminationGracePeriodSeconds"`
+}
+
+// Validate checks the options.
+func (o *Options) Validate() (err error) {
+	if _, wrong := zap.ParseAtomicLevel(o.LogLevel); wrong != nil {
+		err = errors.Join(err, fmt.Errorf("LOG_LEVEL must be debug, info, warn or error, got %q", o.LogLevel))
+	}
+	if o.Drain <= 0 {
+		err = errors.Join(err, fmt.Errorf("DRAIN must be more than 0, got %s", o.Drain))
+	}
+	return err
+}
+
+// Process is one running service. Several can share a program.
+type Process struct {
+	Name    string
+	Log     *zap.Logger
+	Metrics *prometheus.Registry
+
+	options Options
+	group   sync.WaitGroup
+	fail    context.CancelCauseFunc
+	ctx     context.Context
+
+	mu     sync.Mutex
+	stops  []step
+	checks []check
+}
+
+type step struct {
+	name string
+	stop func(context.Context) error
+}
+
+type check struct {
+	name  string
+	ready func() error
+}
+
+// New makes a process that has not begun.
+func New(name string, log *zap.Logger, metrics *prometheus.Registry, options Options) *Process {
+	return &Process{Name: name, Log: log.Named(name), Metrics: metrics, options: options}
+}
+
+// OnStop registers the undoing of something just done. Once the process ends,
+// these run one after another, the last registered first, sharing the drain time.
+func (p *Process) OnStop(name string, stop func(context.Context) error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stops = append(p.stops, step{name, stop})
+}
+
+// OnReady adds a condition of /readyz. It must answer without waiting.
+func (p *Process) OnReady(name string, ready func() error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.checks = append(p.checks, check{name, ready})
+}
+
+// Ready is nil when every condition holds, else what does not.
+func (p *Process) Ready() (err error) {
+	p.mu.Lock()
+	checks := p.checks
+	p.mu.Unlock()
+	for _, c := range checks {
+		if wrong := c.ready(); wrong != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", c.name, wrong))
+		}
+	}
+	return err
+}
+
+// Go runs f as part of the process: its context ends when the process stops,
+// the shutdown waits for it, and an error from it stops the process. It must
+// not be called before Run.
+func (p *Process) Go(name string, f func(ctx context.Context) error) {
+	p.group.Go(func() {
+		if err := f(p.ctx); err != nil && p.ctx.Err() == nil {
+			p.fail(fmt.Errorf("%s: %w", name, err))
+		}
+	})
+}
+
+// Run calls run and then, when ctx has ended or something failed, takes down
+// what was built, in reverse. It returns the first failure; the end of ctx is none.
+//
+// run may set up, call Go, and return: the process then lives until ctx ends.
+func (p *Process) Run(ctx context.Context, run func(ctx context.Context, p *Process) error) error {
+	p.ctx, p.fail = context.WithCancelCause(ctx)
+	defer p.fail(nil)
+	err := run(p.ctx, p)
+	if err == nil {
+		<-p.ctx.Done()
+		if cause := context.Cause(p.ctx); ctx.Err() == nil {
+			err = cause
+		}
+	}
+	p.fail(err)
+	return errors.Join(err, p.shutdown())
+}
+
+func (p *Process) shutdown() (err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), p.options.Drain)
+	defer cancel()
+	for i := len(p.stops) - 1; i >= 0; i-- {
+		if wrong := p.stops[i].stop(ctx); wrong != nil {
+			err = errors.Join(err, fmt.Errorf("stop %s: %w", p.stops[i].name, wrong))
+		}
+	}
+	return errors.Join(err, p.wait(ctx))
+}
+
+// wait gives the goroutines what is left of the drain time.
+func (p *Process) wait(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		p.group.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("some work had not ended after %s", p.options.Drain)
+	}
+}
