@@ -1,0 +1,64 @@
+package deliver
+
+import (
+	"slices"
+
+	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/store"
+)
+
+// journal is an entry for each settled message and project in it. An entry is
+// a function of the message and of what the store holds, not of how often the
+// message was tried: what an earlier attempt stored counts as stored, so a
+// redelivery writes the same entry again.
+func (g *group) journal() []store.Batch {
+	var entries []store.Batch
+	for i := range g.messages {
+		m := &g.messages[i]
+		if m.copyOf < 0 && g.settled(m) {
+			entries = append(entries, g.entriesOf(m)...)
+		}
+	}
+	return entries
+}
+
+// entriesOf is one entry for nearly every message: a request belongs to one
+// project, and only coalescing puts two into one message.
+func (g *group) entriesOf(m *message) []store.Batch {
+	var entries []store.Batch
+	of := func(project string) *store.Batch {
+		at := slices.IndexFunc(entries, func(b store.Batch) bool { return b.Project == project })
+		if at < 0 {
+			at = len(entries)
+			entries = append(entries, store.Batch{ID: m.batchID, Project: project})
+		}
+		return &entries[at]
+	}
+	for i := m.lo; i < m.hi; i++ {
+		count(of(g.events[i].Project), &g.events[i], g.fates[i].end)
+	}
+	for _, l := range m.lost {
+		of(l.project).DeadLettered += l.events
+	}
+	for i := range entries {
+		slices.Sort(entries[i].Days)
+	}
+	return entries
+}
+
+func count(b *store.Batch, e *event.Event, became end) {
+	if at := e.ReceivedAt; at != 0 && (b.ReceivedAt == 0 || at < b.ReceivedAt) {
+		b.ReceivedAt = at
+	}
+	switch became {
+	case stored, own:
+		b.Stored++
+		if day := e.Timestamp.Day(); !slices.Contains(b.Days, day) {
+			b.Days = append(b.Days, day)
+		}
+	case duplicate:
+		b.Duplicates++
+	case dead:
+		b.DeadLettered++
+	}
+}
