@@ -110,8 +110,11 @@ type parser struct {
 	parts []part // what becomes its properties
 }
 
-// part is an object's JSON, or a member's, that goes into properties.
-type part struct{ key, raw string }
+// part goes into properties: the members of a whole object, or one member.
+type part struct {
+	whole    bool
+	key, raw string
+}
 
 func (p *parser) check() error {
 	if i := invalidUTF8(p.s); i >= 0 {
@@ -303,7 +306,7 @@ func (p *parser) propertiesObject(key string) error {
 		p.problem(codeInvalid, key, "must be an object, got %s", kindOf(raw))
 		return nil
 	}
-	p.part(key, "", raw, s)
+	p.part(key, part{whole: true, raw: raw}, s)
 	return nil
 }
 
@@ -314,14 +317,14 @@ func (p *parser) extra(key string) error {
 	raw, err := p.value(&s)
 	if err == nil && raw != "null" {
 		s.depth++
-		p.part(key, key, raw, s)
+		p.part(key, part{key: key, raw: raw}, s)
 	}
 	return err
 }
 
-func (p *parser) part(field, key, raw string, s shape) {
+func (p *parser) part(field string, add part, s shape) {
 	if s.spaced {
-		raw = compact(raw)
+		add.raw = compact(add.raw)
 	}
 	switch {
 	case s.fault != "":
@@ -329,7 +332,7 @@ func (p *parser) part(field, key, raw string, s shape) {
 	case s.depth > maxDepth:
 		p.problem(codeInvalid, field, "must be nested at most %d deep, got %d", maxDepth, s.depth)
 	default:
-		p.parts = append(p.parts, part{key, raw})
+		p.parts = append(p.parts, add)
 	}
 }
 
@@ -368,7 +371,7 @@ func (p *parser) has(field string) bool {
 // properties joins the parts into one object; an explicit property wins over
 // a top-level field of its name.
 func (p *parser) properties() string {
-	if len(p.parts) == 0 || len(p.parts) == 1 && p.parts[0].key == "" {
+	if len(p.parts) == 0 || len(p.parts) == 1 && p.parts[0].whole {
 		if len(p.parts) == 0 || p.parts[0].raw == "{}" {
 			return ""
 		}
@@ -387,9 +390,10 @@ func (p *parser) properties() string {
 	for _, explicit := range [...]bool{true, false} {
 		for _, part := range p.parts {
 			switch {
-			case explicit && part.key == "":
+			case part.whole != explicit:
+			case part.whole:
 				each(part.raw, add)
-			case !explicit && part.key != "":
+			default:
 				add(part.key, part.raw)
 			}
 		}

@@ -98,6 +98,7 @@ func TestNothingSentIsLost(t *testing.T) {
 		"typed properties on top":        {`{"product_id":"p1","price":3}`, "product_view", `{"product_id":"p1","price":3}`},
 		"an explicit property wins":      {`{"product_id":"p1","properties":{"product_id":"p2"}}`, "product_view", `{"product_id":"p2"}`},
 		"unknown fields":                 {`{"event_type":"x","colour":"red","nothing":null}`, "", `{"colour":"red"}`},
+		"a field without a name":         {`{"event_type":"x","":"y"}`, "", `{"":"y"}`},
 		"the server's fields":            {`{"event_type":"x","country":"CN"}`, "", `{"country":"CN"}`},
 		"an empty object":                {`{"event_type":"x","properties":{}}`, "", ``},
 		"a key to the house is not kept": {`{"event_type":"x","api_key":"wk_1"}`, "", ``},

@@ -1,0 +1,169 @@
+package proc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+)
+
+type config struct {
+	Options
+	Listen string        `envconfig:"SHOP_LISTEN" default:":80" desc:"address"`
+	Wait   time.Duration `envconfig:"SHOP_WAIT" default:"3s" desc:"how long"`
+	Nested struct {
+		Hosts []string `envconfig:"SHOP_HOSTS" desc:"several"`
+		Many  int      `envconfig:"SHOP_MANY" default:"7" desc:"how many"`
+	}
+}
+
+func (c *config) Validate() error { return c.Options.Validate() }
+
+func TestLoad(t *testing.T) {
+	t.Setenv("SHOP_WAIT", "")
+	t.Setenv("SHOP_HOSTS", "a,b")
+	t.Setenv("DRAIN", "1m")
+	var c config
+	if err := Load(&c); err != nil {
+		t.Fatal(err)
+	}
+	if c.Listen != ":80" || c.Wait != 3*time.Second || len(c.Nested.Hosts) != 2 || c.Nested.Many != 7 || c.Drain != time.Minute {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestLoadNamesEveryWrongVariable(t *testing.T) {
+	t.Setenv("SHOP_WAIT", "soon")
+	t.Setenv("SHOP_MANY", "some")
+	err := Load(&config{})
+	want := "SHOP_WAIT must be a duration such as 30s, got \"soon\"\nSHOP_MANY must be a whole number, got \"some\""
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+	t.Setenv("SHOP_WAIT", "1s")
+	t.Setenv("SHOP_MANY", "1")
+	t.Setenv("DRAIN", "-1s")
+	t.Setenv("LOG_LEVEL", "loud")
+	if err := Load(&config{}); err == nil || strings.Count(err.Error(), "\n") != 1 {
+		t.Errorf("got %v, want two lines", err)
+	}
+}
+
+func TestUnknownVariablesAreNamed(t *testing.T) {
+	got := Unknown(&config{}, []string{"SHOP_LISTN=:1", "SHOP_LISTEN=:2", "SHOP_PORT=tcp://10.0.0.1:80", "SHOP_SERVICE_HOST=x", "HOME=/"})
+	if fmt.Sprint(got) != "[SHOP_LISTN]" {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestUsageHasEveryVariable(t *testing.T) {
+	var b bytes.Buffer
+	Usage(&b, "shop", &config{})
+	for _, want := range []string{"SHOP_LISTEN", ":80", "address", "SHOP_MANY", "time.Duration", "DRAIN"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %s in\n%s", want, b.String())
+		}
+	}
+}
+
+func process() *Process {
+	return New("test", zap.NewNop(), prometheus.NewRegistry(), Options{Drain: 5 * time.Second})
+}
+
+func TestStopsInReverse(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var order []string
+	err := process().Run(ctx, func(ctx context.Context, p *Process) error {
+		for _, name := range []string{"store", "broker", "server"} {
+			p.OnStop(name, func(context.Context) error {
+				order = append(order, name)
+				return nil
+			})
+		}
+		p.Go("work", func(ctx context.Context) error {
+			<-ctx.Done()
+			return nil
+		})
+		cancel()
+		return nil
+	})
+	if err != nil || fmt.Sprint(order) != "[server broker store]" {
+		t.Errorf("got %v, %v", order, err)
+	}
+}
+
+func TestFailuresEndTheProcess(t *testing.T) {
+	broken := errors.New("broken")
+	tests := map[string]func(ctx context.Context, p *Process) error{
+		"at the start": func(context.Context, *Process) error { return broken },
+		"in the background": func(_ context.Context, p *Process) error {
+			p.Go("work", func(context.Context) error { return broken })
+			return nil
+		},
+		"while stopping": func(_ context.Context, p *Process) error {
+			p.OnStop("thing", func(context.Context) error { return broken })
+			return errors.New("and another")
+		},
+	}
+	for name, run := range tests {
+		t.Run(name, func(t *testing.T) {
+			undone := false
+			err := process().Run(t.Context(), func(ctx context.Context, p *Process) error {
+				p.OnStop("first", func(context.Context) error { undone = true; return nil })
+				return run(ctx, p)
+			})
+			if !errors.Is(err, broken) || !undone {
+				t.Errorf("got %v, undone %v", err, undone)
+			}
+		})
+	}
+}
+
+func TestServe(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	p := process()
+	done := make(chan error)
+	started := make(chan string)
+	ready := errors.New("warming up")
+	go func() {
+		done <- p.Run(ctx, func(ctx context.Context, p *Process) error {
+			p.OnReady("engine", func() error { return ready })
+			addr, err := p.Serve("ops", "127.0.0.1:0", p.Ops())
+			if err == nil {
+				_, err = p.Serve("again", addr.String(), p.Ops())
+				if err == nil {
+					return errors.New("took a taken port")
+				}
+				started <- addr.String()
+			}
+			return nil
+		})
+	}()
+	base := "http://" + <-started
+	for path, want := range map[string]string{"/livez": "200 ok", "/readyz": "503 engine: warming up", "/metrics": "200 ", "/other": "404 404 page not found"} {
+		r, err := http.Get(base + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(r.Body)
+		r.Body.Close()
+		if got := fmt.Sprintf("%d %s", r.StatusCode, strings.TrimSpace(string(body))); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: got %s, want %s", path, got, want)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if _, err := http.Get(base + "/livez"); err == nil {
+		t.Error("still answers after the stop")
+	}
+}
