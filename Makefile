@@ -1,0 +1,83 @@
+# make run     starts everything on this machine     make test   runs every test
+# make help    lists the rest
+.DEFAULT_GOAL := help
+.PHONY: help run run-rabbit demo simulate build sdk test test-go test-sdk test-browser check lint tidy fuzz bench bench-store bench-query clean
+
+GO       ?= go
+GOTOOLS  := $(CURDIR)/bin/tools
+GOLANGCI := v2.15.0
+GOFUMPT  := v0.12.0
+MODULES  := pkg services/collector services/consumer services/query services/allinone scripts/ferretdb
+ARGS     ?=
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+run: bin/maidian ## start the all-in-one: collector on 8080, query on 8081, data in ./data
+	@exec bin/maidian serve $(ARGS)
+
+run-rabbit: bin/maidian ## the same on a private RabbitMQ node, its data in ./data/rabbitmq
+	@scripts/need rabbitmq
+	@exec bin/maidian serve -rabbit $(ARGS)
+
+demo: bin/maidian ## start it, import a shop's events, print funnel, retention and top pages
+	@exec bin/maidian demo $(ARGS)
+
+simulate: bin/maidian ## send made-up visitors to a running system (ARGS="-rate 50")
+	@exec bin/maidian simulate $(ARGS)
+
+build: bin/maidian bin/collector bin/consumer bin/query ## build all binaries into ./bin
+
+bin/maidian: FORCE
+	@$(GO) build -o $@ ./services/allinone/cmd/maidian
+
+# The services that production runs are static and hold no embedded server.
+bin/collector bin/consumer bin/query: bin/%: FORCE
+	@CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./services/$*/cmd/$*
+
+FORCE:
+
+sdk: sdk/node_modules ## build the browser SDK and the script that the collector serves
+	@cd sdk && npm run --silent build
+
+sdk/node_modules: sdk/package.json sdk/package-lock.json
+	@scripts/need node
+	@cd sdk && npm ci --no-fund --no-audit --loglevel=error && touch node_modules
+
+test: test-go test-sdk test-browser ## run every test
+
+test-go: ## Go tests with the race detector, on private servers
+	@scripts/need gcc rabbitmq
+	$(GO) test -race -timeout 15m work
+
+test-sdk: sdk/node_modules ## the SDK's unit tests
+	@cd sdk && npm run --silent test
+
+test-browser: sdk/node_modules bin/maidian ## the SDK in a real browser against the real system
+	@scripts/need chromium
+	@cd sdk && MAIDIAN_BIN=$(CURDIR)/bin/maidian npm run --silent test:browser
+
+check: lint test ## what must pass before a commit
+
+lint: $(GOTOOLS)/golangci-lint $(GOTOOLS)/gofumpt sdk/node_modules ## linters, formats, and modules that build alone
+	@unformatted=$$($(GOTOOLS)/gofumpt -l pkg services scripts); [ -z "$$unformatted" ] || { echo "gofumpt -w $$unformatted"; exit 1; }
+	@for m in $(MODULES); do (cd $$m && $(GOTOOLS)/golangci-lint run --config $(CURDIR)/.golangci.yaml ./...) || exit 1; done
+	@for m in $(MODULES); do (cd $$m && GOWORK=off $(GO) build ./... && GOWORK=off $(GO) mod tidy -diff) || exit 1; done
+	@cd sdk && npm run --silent lint
+
+tidy: $(GOTOOLS)/gofumpt ## format and tidy everything
+	@$(GOTOOLS)/gofumpt -w pkg services scripts
+	@for m in $(MODULES); do (cd $$m && GOWORK=off $(GO) mod tidy); done
+
+$(GOTOOLS)/golangci-lint:
+	@GOBIN=$(GOTOOLS) GOWORK=off $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)
+
+$(GOTOOLS)/gofumpt:
+	@GOBIN=$(GOTOOLS) GOWORK=off $(GO) install mvdan.cc/gofumpt@$(GOFUMPT)
+
+FUZZTIME ?= 30s
+fuzz: ## fuzz everything that reads strangers' bytes (FUZZTIME=30s each)
+	@scripts/fuzz $(FUZZTIME)
+
+clean: ## remove what was built, keep ./data
+	@rm -rf bin sdk/dist sdk/node_modules
