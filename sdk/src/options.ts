@@ -1,0 +1,20 @@
+import type { CaptureName } from './captures.js';
+
+export interface Options {
+  /** The write key of the project (`wk_…`). */
+  apiKey: string;
+  /** Where the collector is, e.g. `https://events.example`; default: the page's own origin. */
+  apiUrl?: string;
+  /** Who the visitor is, when known; null forgets who it was. Left out: as last set in this browser. */
+  userId?: string | number | null;
+  /** A session id of your own, used as it is; default: one that ends after 30 idle minutes. */
+  sessionId?: string;
+  /** Says in the console what becomes of each event; default false. */
+  debug?: boolean;
+  /** What is tracked by itself: all (true, the default), nothing (false), or a choice: `{ scroll: false }`. */
+  autoTrack?: boolean | Partial<Record<CaptureName, boolean>>;
+  /** Events after which a batch is sent without waiting; default 20. */
+  batchSize?: number;
+  /** Milliseconds after which whatever is there is sent; default 5000. */
+  flushInterval?: number;
+}
