@@ -1,0 +1,77 @@
+package sqlite_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/store"
+	"github.com/maidian/maidian/pkg/store/sqlite"
+)
+
+func open(t testing.TB, dir string) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestASecondStartFindsEverythingAgain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new", "odd? #name%20")
+	s := open(t, dir)
+	events := make([]event.Event, 101)
+	for i := range events {
+		events[i] = event.Event{Project: "demo", EventID: fmt.Sprint("e", i), EventType: "click", BatchID: "b1", Position: i}
+	}
+	if _, err := s.InsertEvents(t.Context(), events); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir)
+	var got []event.Event
+	err := s.EventsOfBatches(t.Context(), "demo", []string{"b1"}, func(e *event.Event) error {
+		got = append(got, *e)
+		return nil
+	})
+	if err != nil || len(got) != len(events) {
+		t.Fatalf("got %d events, %v; want %d", len(got), err, len(events))
+	}
+	for i := range got {
+		if got[i] != events[i] {
+			t.Fatalf("event %d: got %+v, want %+v", i, got[i], events[i])
+		}
+	}
+	outcomes, err := s.InsertEvents(t.Context(), events)
+	for i, o := range outcomes {
+		if err != nil || o != store.Own {
+			t.Fatalf("event %d again: got %v, %v; want Own", i, o, err)
+		}
+	}
+}
+
+func TestADirectoryServesOneProcess(t *testing.T) {
+	dir := t.TempDir()
+	open(t, dir)
+	_, err := sqlite.Open(t.Context(), dir)
+	if err == nil || !strings.Contains(err.Error(), "another process is using it") || strings.Contains(err.Error(), "\n") {
+		t.Fatalf("opened twice: got %v", err)
+	}
+}
+
+func TestClosedStoreSaysSo(t *testing.T) {
+	s := open(t, sqlite.Memory)
+	s.Close()
+	err := s.RecordBatches(context.Background(), []store.Batch{{ID: "b"}})
+	if err == nil || errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v", err)
+	}
+}
