@@ -1,0 +1,307 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { type Delivery, type Fate, startDelivery } from '../src/delivery.js';
+import { openStore, type Store } from '../src/store.js';
+import { uuid } from '../src/uuid.js';
+import { fakeCollector } from './collector.js';
+
+const second = 1000;
+
+let collector: ReturnType<typeof fakeCollector>;
+let fates: [Fate, string[], string?][];
+let running: Delivery[];
+
+const start = (options = {}, store: Store = openStore()): Delivery => {
+  const defaults = { apiUrl: 'https://c.example/', apiKey: 'wk_1', batchSize: 20, flushInterval: 5 * second };
+  const tell = (fate: Fate, bodies: string[], why?: string) =>
+    bodies.length &&
+    fates.push([fate, bodies.map((body) => (body.length < 1000 ? JSON.parse(body).event_type : 'large')), why]);
+  const delivery = startDelivery({ ...defaults, ...options }, store, tell);
+  running.push(delivery);
+  return delivery;
+};
+const event = (type: string, more = {}) => JSON.stringify({ event_id: uuid(), event_type: type, ...more });
+const add = (delivery: Delivery, n: number, more = {}) => {
+  for (let i = 0; i < n; i++) delivery.add(event(`e${i}`, more));
+};
+const told = (fate: Fate) => fates.filter(([f]) => f === fate).flatMap(([, types]) => types);
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: 1_767_225_600_000 });
+  localStorage.clear();
+  collector = fakeCollector();
+  fates = [];
+  running = [];
+});
+afterEach(() => {
+  running.forEach((delivery) => delivery.stop());
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+test('a batchful is sent at once, in order, with the key and the time of sending', async () => {
+  const delivery = start();
+  add(delivery, 20);
+  await vi.advanceTimersByTimeAsync(100);
+  expect(collector.requests).toHaveLength(1);
+  const [{ url, batch, keepalive }] = collector.requests;
+  expect(url).toBe('https://c.example/api/v1/analytics/track/batch');
+  expect(batch.api_key).toBe('wk_1');
+  expect(batch.sent_at).toBe(1_767_225_600_000);
+  expect(batch.events.map((e) => e.event_type)).toEqual(Array.from({ length: 20 }, (_, i) => `e${i}`));
+  expect(keepalive).toBe(true);
+  expect(delivery.length()).toBe(0);
+});
+
+test('fewer wait for the interval, and go together', async () => {
+  const delivery = start();
+  add(delivery, 2);
+  await vi.advanceTimersByTimeAsync(4 * second);
+  add(delivery, 1);
+  expect(collector.requests).toHaveLength(0);
+  await vi.advanceTimersByTimeAsync(1.1 * second);
+  expect(collector.sizes()).toEqual([3]);
+  expect(told('confirmed')).toHaveLength(3);
+});
+
+test('what is added while a batch is on its way waits for its own turn', async () => {
+  const delivery = start();
+  add(delivery, 20);
+  await vi.advanceTimersByTimeAsync(20);
+  add(delivery, 1);
+  await vi.advanceTimersByTimeAsync(1 * second);
+  expect(collector.sizes()).toEqual([20]);
+  await vi.advanceTimersByTimeAsync(5 * second);
+  expect(collector.sizes()).toEqual([20, 1]);
+});
+
+test('an event stays until an answer counted it', async () => {
+  const delivery = start();
+  collector.answer(() => ({ status: 200, json: '<html>Please sign in to the Wi-Fi</html>' }));
+  add(delivery, 20);
+  await vi.advanceTimersByTimeAsync(100);
+  expect(delivery.length()).toBe(20);
+  collector.answer(() => ({ status: 200 }));
+  await vi.advanceTimersByTimeAsync(10 * second);
+  expect(delivery.length()).toBe(0);
+  expect(collector.stored.size).toBe(20);
+});
+
+test('a server that asks for a pause gets it, from all tabs and after a reload', async () => {
+  const first = start();
+  collector.answer(() => ({ status: 503, headers: { 'Retry-After': '120' } }));
+  add(first, 20);
+  await vi.advanceTimersByTimeAsync(100);
+  first.stop();
+  const reloaded = start();
+  const other = start();
+  add(other, 60);
+  window.dispatchEvent(new Event('online'));
+  other.flushOnHide();
+  await vi.advanceTimersByTimeAsync(119 * second);
+  expect(collector.sizes()).toEqual([20]);
+  collector.answer(() => ({ status: 200 }));
+  await vi.advanceTimersByTimeAsync(30 * second);
+  expect(collector.stored.size).toBe(80);
+  expect([reloaded.length(), other.length()]).toEqual([0, 0]);
+});
+
+test('without a network it tries less and less often, and at once when the network is back', async () => {
+  const delivery = start();
+  collector.answer(() => 'down');
+  add(delivery, 20);
+  await vi.advanceTimersByTimeAsync(600 * second);
+  expect(collector.requests.length).toBeGreaterThan(4);
+  expect(collector.requests.length).toBeLessThan(20);
+  collector.answer(() => ({ status: 200 }));
+  window.dispatchEvent(new Event('online'));
+  await vi.advanceTimersByTimeAsync(100);
+  expect(delivery.length()).toBe(0);
+});
+
+test('a batch that is too large is halved until it fits; an event too large by itself is given up', async () => {
+  const delivery = start({ batchSize: 8 });
+  collector.answer(({ events }) => ({
+    status: events.length > 2 || events.some((e) => e.event_type === 'e5') ? 413 : 200,
+  }));
+  add(delivery, 8);
+  await vi.advanceTimersByTimeAsync(5 * second);
+  expect(told('rejected')).toEqual(['e5']);
+  expect(collector.stored.size).toBe(7);
+  expect(delivery.length()).toBe(0);
+});
+
+test('what the collector refuses by name leaves; the rest of the batch was stored', async () => {
+  const delivery = start({ batchSize: 3 });
+  collector.answer(() => ({
+    status: 200,
+    json: { accepted: 2, rejected: 1, errors: [{ index: 1, field: 'amount', message: 'must be 0 or more' }] },
+  }));
+  add(delivery, 3);
+  await vi.advanceTimersByTimeAsync(100);
+  expect(told('confirmed')).toEqual(['e0', 'e2']);
+  expect(fates).toContainEqual(['rejected', ['e1'], 'amount must be 0 or more']);
+  expect(delivery.length()).toBe(0);
+});
+
+test('something unreadable in the store does not hold up the rest', async () => {
+  vi.stubGlobal('fetch', async (_: string, { body }: { body: string }) => {
+    try {
+      const { events } = JSON.parse(body);
+      return new Response(JSON.stringify({ accepted: events.length, rejected: 0 }));
+    } catch {
+      return new Response('{"error":{"code":"invalid_json"}}', { status: 400 });
+    }
+  });
+  localStorage.setItem(`md.q.wk_1.${uuid()}`, '{"broken');
+  const store = openStore();
+  const delivery = startDelivery(
+    { apiUrl: '', apiKey: 'wk_1', batchSize: 20, flushInterval: 5 * second },
+    store,
+    () => {},
+  );
+  running.push(delivery);
+  add(delivery, 19);
+  await delivery.flush();
+  expect(delivery.length()).toBe(0);
+});
+
+test('two tabs share the queue: each event is sent once', async () => {
+  const [one, two] = [start(), start()];
+  add(one, 15);
+  add(two, 15);
+  await vi.advanceTimersByTimeAsync(20 * second);
+  expect(collector.sizes().reduce((a, b) => a + b)).toBe(30);
+  expect(collector.stored.size).toBe(30);
+  expect([one.length(), two.length()]).toEqual([0, 0]);
+});
+
+test('what an earlier visit left behind is sent on the next one', async () => {
+  const earlier = start();
+  add(earlier, 3);
+  earlier.stop();
+  await vi.advanceTimersByTimeAsync(10 * second);
+  expect(collector.requests).toHaveLength(0);
+  start();
+  await vi.advanceTimersByTimeAsync(6 * second);
+  expect(collector.sizes()).toEqual([3]);
+});
+
+test('a page that is hidden sends its own events once, below 64 KiB, and forgets them only when counted', async () => {
+  const other = start();
+  add(other, 2);
+  const delivery = start();
+  add(delivery, 300, { text: '买'.repeat(100) });
+  await vi.advanceTimersByTimeAsync(20); // the first batches are on their way
+  delivery.flushOnHide();
+  delivery.flushOnHide();
+  const inFlight = collector.requests.filter(({ keepalive }) => keepalive);
+  expect(inFlight.map(({ text }) => new TextEncoder().encode(text).length).reduce((a, b) => a + b)).toBeLessThan(
+    64_000,
+  );
+  const ids = collector.requests.flatMap(({ batch }) => batch.events.map((e) => e.event_id));
+  expect(new Set(ids).size).toBe(ids.length);
+  expect(delivery.length()).toBe(302);
+  await vi.advanceTimersByTimeAsync(20 * second);
+  expect(collector.stored.size).toBe(302);
+  expect(delivery.length()).toBe(0);
+});
+
+test('a browser without keepalive gets a beacon, which proves nothing', async () => {
+  vi.stubGlobal('Request', class {});
+  const beacons: string[] = [];
+  Object.assign(navigator, { sendBeacon: (_: string, body: string) => beacons.push(body) });
+  const delivery = start();
+  add(delivery, 2);
+  delivery.flushOnHide();
+  delivery.flushOnHide();
+  expect(beacons).toHaveLength(1);
+  expect(JSON.parse(beacons[0]).events).toHaveLength(2);
+  expect(delivery.length()).toBe(2);
+  await vi.advanceTimersByTimeAsync(6 * second);
+  expect(delivery.length()).toBe(0);
+});
+
+test('an event that the collector would never take is not queued', () => {
+  const delivery = start();
+  delivery.add(event('large', { text: 'x'.repeat(70_000) }));
+  expect(told('dropped')).toEqual(['large']);
+  expect(delivery.length()).toBe(0);
+});
+
+test('flush sends what waits, now', async () => {
+  const delivery = start();
+  add(delivery, 19);
+  const flushed = delivery.flush();
+  await vi.advanceTimersByTimeAsync(100);
+  expect(await flushed).toBe(true);
+  expect(collector.stored.size).toBe(19);
+});
+
+test('flush says when something is left', async () => {
+  const delivery = start();
+  collector.answer(() => ({ status: 500 }));
+  add(delivery, 1);
+  const flushed = delivery.flush();
+  await vi.advanceTimersByTimeAsync(100);
+  expect(await flushed).toBe(false);
+});
+
+test('storage that refuses everything: memory queues, and everything arrives', async () => {
+  const store = openStore(() => {
+    throw new DOMException('denied', 'SecurityError');
+  });
+  const delivery = start({}, store);
+  add(delivery, 25);
+  await vi.advanceTimersByTimeAsync(10 * second);
+  expect(collector.stored.size).toBe(25);
+});
+
+test('whatever the network does: events made = stored + told as refused or dropped, nothing twice', async () => {
+  let seed = 7;
+  const random = () => {
+    seed = (seed * 48_271) % 2_147_483_647;
+    return seed / 2_147_483_647;
+  };
+  for (let walk = 0; walk < 40; walk++) {
+    localStorage.clear();
+    collector = fakeCollector();
+    fates = [];
+    collector.answer((batch) => {
+      const luck = random();
+      if (luck < 0.15) return 'down';
+      if (luck < 0.3) return 'lost';
+      if (luck < 0.4) return { status: 503, headers: { 'Retry-After': `${Math.ceil(random() * 20)}` } };
+      if (luck < 0.45) return { status: 429 };
+      if (luck < 0.55 && batch.events.length > 1) return { status: 413 };
+      if (luck < 0.65) {
+        const index = Math.floor(random() * batch.events.length);
+        collector.store({ ...batch, events: batch.events.filter((_, i) => i !== index) });
+        return { status: 200, json: { accepted: batch.events.length - 1, rejected: 1, errors: [{ index }] } };
+      }
+      return { status: 200 };
+    });
+    let tabs = [start(), start({ batchSize: 3 })];
+    let made = 0;
+    for (let step = 0; step < 60; step++) {
+      const tab = tabs[Math.floor(random() * tabs.length)];
+      const doing = random();
+      if (doing < 0.7) {
+        tab.add(event(`w${made++}`));
+      } else if (doing < 0.75) tab.flushOnHide();
+      else if (doing < 0.8) window.dispatchEvent(new Event('online'));
+      else if (doing < 0.85) {
+        tab.flushOnHide();
+        tab.stop();
+        tabs = [...tabs.filter((other) => other !== tab), start()];
+      }
+      await vi.advanceTimersByTimeAsync(Math.floor(random() * 2000));
+    }
+    collector.answer(() => ({ status: 200 }));
+    await vi.advanceTimersByTimeAsync(3600 * second);
+    expect(tabs.map((tab) => tab.length())).toEqual([0, 0]);
+    const stored = [...collector.stored.values()].map((e) => e.event_type);
+    expect(new Set([...stored, ...told('rejected')])).toEqual(new Set(Array.from({ length: made }, (_, i) => `w${i}`)));
+    expect(new Set(stored).size).toBe(stored.length);
+    tabs.forEach((tab) => tab.stop());
+  }
+});

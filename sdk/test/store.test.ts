@@ -1,0 +1,46 @@
+import { beforeEach, expect, test } from 'vitest';
+import { openStore } from '../src/store.js';
+
+beforeEach(() => localStorage.clear());
+
+test('what one tab writes, another reads', () => {
+  openStore().set('md.a', '1');
+  expect(openStore().get('md.a')).toBe('1');
+  expect(openStore().keys('md.')).toEqual(['md.a']);
+});
+
+test('a browser that refuses any storage gets the page’s memory', () => {
+  const store = openStore(() => {
+    throw new DOMException('denied', 'SecurityError');
+  });
+  store.set('md.a', '1');
+  expect(store.get('md.a')).toBe('1');
+  expect(store.keys('md.')).toEqual(['md.a']);
+  store.remove('md.a');
+  expect(store.get('md.a')).toBeNull();
+});
+
+test('a full disk keeps what fits in memory, and is used again once there is room', () => {
+  let full = true;
+  const disk = new Map<string, string>();
+  const fake = {
+    getItem: (key: string) => disk.get(key) ?? null,
+    setItem: (key: string, value: string) => {
+      if (full) throw new DOMException('full', 'QuotaExceededError');
+      disk.set(key, value);
+    },
+    removeItem: (key: string) => disk.delete(key),
+  } as unknown as Storage;
+  const store = openStore(() => fake);
+  store.set('md.a', '1');
+  expect([store.get('md.a'), disk.size]).toEqual(['1', 0]);
+  full = false;
+  store.set('md.a', '2');
+  expect([store.get('md.a'), disk.get('md.a')]).toEqual(['2', '2']);
+});
+
+test('keys with another prefix are other people’s', () => {
+  localStorage.setItem('cart', '[]');
+  openStore().set('md.a', '1');
+  expect(openStore().keys('md.')).toEqual(['md.a']);
+});
