@@ -1,0 +1,324 @@
+//go:build unix
+
+// Package rabbitnode starts a private RabbitMQ node from the RabbitMQ that is
+// installed: own name, ports, cookie, epmd and data, everything bound to
+// 127.0.0.1, so that it never touches the machine's own node.
+package rabbitnode
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	nodeName    = "maidian@localhost" // known only to the node's own epmd
+	startWithin = 90 * time.Second
+	stopWithin  = 20 * time.Second
+)
+
+// ErrNotInstalled: there is no RabbitMQ on this machine.
+var ErrNotInstalled = errors.New("RabbitMQ is not installed: install the package rabbitmq-server")
+
+// Node is a RabbitMQ node of our own. Its processes end with this process,
+// however that ends.
+type Node struct {
+	dir  string
+	bin  string // folder of rabbitmq-server and rabbitmqctl
+	log  *zap.Logger
+	lock *os.File
+
+	port, distPort, epmdPort int
+
+	mu   sync.Mutex
+	epmd *process
+	beam *process
+}
+
+// Installed is the folder with rabbitmq-server and rabbitmqctl, or ErrNotInstalled.
+func Installed() (string, error) {
+	// The ones of the distribution's package come first: what it puts in the
+	// path are wrappers that change the user and know one node only.
+	candidates := []string{"/usr/lib/rabbitmq/bin", "/usr/lib/rabbitmq/sbin", "/opt/rabbitmq/sbin"}
+	for _, pattern := range []string{"/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin", "/opt/homebrew/opt/rabbitmq/sbin", "/usr/local/opt/rabbitmq/sbin"} {
+		found, _ := filepath.Glob(pattern) // the patterns are well-formed
+		candidates = append(candidates, found...)
+	}
+	if inPath, err := exec.LookPath("rabbitmq-server"); err == nil {
+		candidates = append(candidates, filepath.Dir(inPath))
+	}
+	for _, dir := range candidates {
+		if executable(filepath.Join(dir, "rabbitmq-server")) && executable(filepath.Join(dir, "rabbitmqctl")) {
+			return dir, nil
+		}
+	}
+	return "", ErrNotInstalled
+}
+
+func executable(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.IsDir() && info.Mode()&0o111 != 0
+}
+
+// Start starts a node with its data under dir, which is made when missing, and
+// returns once it accepts connections. A second start finds the data again.
+func Start(dir string, log *zap.Logger) (*Node, error) {
+	bin, err := Installed()
+	if err != nil {
+		return nil, err
+	}
+	dir, err = filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{dir: dir, bin: bin, log: log.Named("rabbitnode")}
+	if err := n.prepare(); err != nil {
+		return nil, fmt.Errorf("RabbitMQ's data directory: %w", err)
+	}
+	if err := n.Start(); err != nil {
+		n.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// prepare makes the folders and the node's own settings.
+func (n *Node) prepare() (err error) {
+	for _, sub := range []string{"home", "data", "log", "conf"} {
+		if err := os.MkdirAll(filepath.Join(n.dir, sub), 0o700); err != nil {
+			return err
+		}
+	}
+	if n.lock, err = lockFile(filepath.Join(n.dir, "lock")); err != nil {
+		return err
+	}
+	for _, port := range []*int{&n.port, &n.distPort, &n.epmdPort} {
+		if *port, err = freePort(); err != nil {
+			return err
+		}
+	}
+	if err := n.write("conf/enabled_plugins", "[].\n"); err != nil {
+		return err
+	}
+	return n.writeCookie()
+}
+
+func (n *Node) writeCookie() error {
+	path := filepath.Join(n.dir, "home", ".erlang.cookie")
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	secret := make([]byte, 16)
+	_, _ = rand.Read(secret) // never fails
+	return os.WriteFile(path, []byte(hex.EncodeToString(secret)), 0o400)
+}
+
+func (n *Node) write(name, text string) error {
+	return os.WriteFile(filepath.Join(n.dir, name), []byte(text), 0o600)
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// URL is the address for AMQP clients.
+func (n *Node) URL() string { return "amqp://guest:guest@" + n.Addr() + "/" }
+
+// Addr is the host and port that the node listens on; the same at every start of this Node.
+func (n *Node) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(n.port)) }
+
+// Start starts the node again after Stop or Kill, with the same data and address.
+func (n *Node) Start() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.beam.alive() {
+		return nil
+	}
+	conf := fmt.Sprintf("listeners.tcp.1 = %s\nlog.file.level = warning\nlog.console = false\ndisk_free_limit.absolute = 64MB\n", n.Addr())
+	if err := n.write("conf/rabbitmq.conf", conf); err != nil {
+		return err
+	}
+	if err := n.startEpmd(); err != nil {
+		return err
+	}
+	beam, err := startProcess(n.command("rabbitmq-server"))
+	if err != nil {
+		return fmt.Errorf("start RabbitMQ: %w", err)
+	}
+	n.beam = beam
+	if err := n.await(); err != nil {
+		beam.kill()
+		return fmt.Errorf("start RabbitMQ: %w; its log is in %s", err, filepath.Join(n.dir, "log"))
+	}
+	return nil
+}
+
+// startEpmd starts Erlang's name server for this node alone; without one of
+// ours, Erlang would start one that outlives us.
+func (n *Node) startEpmd() error {
+	if n.epmd.alive() {
+		return nil
+	}
+	path, err := exec.LookPath("epmd")
+	if err != nil {
+		return fmt.Errorf("RabbitMQ needs Erlang's epmd: %w", err)
+	}
+	cmd := exec.Command(path)
+	cmd.Env = n.env()
+	if n.epmd, err = startProcess(cmd); err != nil {
+		return fmt.Errorf("start epmd: %w", err)
+	}
+	return nil
+}
+
+func (n *Node) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(n.bin, name), args...)
+	cmd.Env = n.env()
+	cmd.Dir = n.dir
+	return cmd
+}
+
+// env is all that the node's processes get of an environment.
+func (n *Node) env() []string {
+	in := func(name string) string { return filepath.Join(n.dir, name) }
+	return []string{
+		"PATH=" + os.Getenv("PATH") + ":/usr/sbin:/usr/bin:/sbin:/bin",
+		"LANG=C.UTF-8",
+		"HOME=" + in("home"),
+		"ERL_EPMD_ADDRESS=127.0.0.1",
+		"ERL_EPMD_PORT=" + strconv.Itoa(n.epmdPort),
+		"RABBITMQ_NODENAME=" + nodeName,
+		"RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
+		"RABBITMQ_NODE_PORT=" + strconv.Itoa(n.port),
+		"RABBITMQ_DIST_PORT=" + strconv.Itoa(n.distPort),
+		"RABBITMQ_CONF_ENV_FILE=/dev/null",
+		"RABBITMQ_CONFIG_FILE=" + in("conf/rabbitmq.conf"),
+		"RABBITMQ_ADVANCED_CONFIG_FILE=" + in("conf/advanced.config"),
+		"RABBITMQ_ENABLED_PLUGINS_FILE=" + in("conf/enabled_plugins"),
+		"RABBITMQ_GENERATED_CONFIG_DIR=" + in("conf/generated"),
+		"RABBITMQ_MNESIA_BASE=" + in("data"),
+		"RABBITMQ_LOG_BASE=" + in("log"),
+		"RABBITMQ_PID_FILE=" + in("data/pid"),
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}",
+		"RABBITMQ_CTL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}",
+		"RUNNING_UNDER_SYSTEMD=true", // the script becomes the node, instead of a shell that watches over it
+	}
+}
+
+// await returns once the node greets an AMQP client.
+func (n *Node) await() error {
+	deadline := time.Now().Add(startWithin)
+	for time.Now().Before(deadline) {
+		if greets(n.Addr()) {
+			return nil
+		}
+		select {
+		case <-n.beam.ended:
+			return fmt.Errorf("it ended: %s", n.beam.lastWords())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return fmt.Errorf("it did not accept connections within %s", startWithin)
+}
+
+// greets says whether an AMQP server answers the protocol header with a method frame.
+func greets(addr string) bool {
+	c, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(2 * time.Second))
+	first := make([]byte, 1)
+	if _, err := c.Write([]byte("AMQP\x00\x00\x09\x01")); err != nil {
+		return false
+	}
+	_, err = c.Read(first)
+	return err == nil && first[0] == 1
+}
+
+// Kill ends the node at once, as a power cut of the process would.
+func (n *Node) Kill() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.beam.kill()
+}
+
+// Stop ends the node in order.
+func (n *Node) Stop() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.beam.stop(stopWithin)
+}
+
+// Pause freezes the node: connections stay open, nothing answers.
+func (n *Node) Pause() error { return n.signal(syscall.SIGSTOP) }
+
+// Resume lets a paused node go on.
+func (n *Node) Resume() error { return n.signal(syscall.SIGCONT) }
+
+func (n *Node) signal(s syscall.Signal) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.beam.alive() {
+		return errors.New("the RabbitMQ node is not running")
+	}
+	return n.beam.cmd.Process.Signal(s)
+}
+
+// Done is closed when the running node's process has ended.
+func (n *Node) Done() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.beam.ended
+}
+
+// Ctl runs rabbitmqctl on the node and returns what it printed.
+func (n *Node) Ctl(ctx context.Context, args ...string) (string, error) {
+	cmd := n.command("rabbitmqctl", append([]string{"--quiet"}, args...)...)
+	var out, problems bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &problems
+	p, err := startProcess(cmd)
+	if err != nil {
+		return "", fmt.Errorf("rabbitmqctl: %w", err)
+	}
+	select {
+	case <-p.ended:
+	case <-ctx.Done():
+		p.kill()
+		return "", fmt.Errorf("rabbitmqctl %q: %w", args, ctx.Err())
+	}
+	if p.err != nil {
+		return "", fmt.Errorf("rabbitmqctl %q: %w: %s", args, p.err, bytes.TrimSpace(append(out.Bytes(), problems.Bytes()...)))
+	}
+	return out.String(), nil
+}
+
+// Close ends the node and everything that belongs to it; the data stays.
+func (n *Node) Close() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.beam.stop(stopWithin)
+	n.epmd.kill()
+	if n.lock != nil {
+		_ = n.lock.Close()
+	}
+}
