@@ -119,6 +119,21 @@ func EachProperty(properties string, yield func(key string, v Value) bool) {
 	each(properties, func(key, raw string) bool { return yield(key, valueOf(raw)) })
 }
 
+// EachElement calls yield for the elements of an array's JSON in their order, until it says false.
+func EachElement(array string, yield func(v Value) bool) {
+	if array == "" {
+		return
+	}
+	c := cursor{s: array}
+	c.array(func(int) error {
+		raw, err := c.value(&shape{})
+		if err == nil && !yield(valueOf(raw)) {
+			return errStop
+		}
+		return err
+	})
+}
+
 func member(object, key string) (found string, ok bool) {
 	each(object, func(k, raw string) bool {
 		if k == key {
