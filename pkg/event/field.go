@@ -101,8 +101,14 @@ func (f *Field) TimeOf(e *Event) Time { return *f.time(e) }
 // FlagOf is a Flag field's value in e.
 func (f *Field) FlagOf(e *Event) bool { return *f.flag(e) }
 
-// SetText, SetNumber, SetTime and SetFlag put a value of the field's kind into e.
-func (f *Field) SetText(e *Event, v string)   { *f.text(e) = v }
+// SetText puts the value of a Text or Object field into e.
+func (f *Field) SetText(e *Event, v string) { *f.text(e) = v }
+
+// SetNumber puts the value of a Num field into e.
 func (f *Field) SetNumber(e *Event, v Number) { *f.num(e) = v }
-func (f *Field) SetTime(e *Event, v Time)     { *f.time(e) = v }
-func (f *Field) SetFlag(e *Event, v bool)     { *f.flag(e) = v }
+
+// SetTime puts the value of a Moment field into e.
+func (f *Field) SetTime(e *Event, v Time) { *f.time(e) = v }
+
+// SetFlag puts the value of a Flag field into e.
+func (f *Field) SetFlag(e *Event, v bool) { *f.flag(e) = v }

@@ -372,7 +372,7 @@ func (c *cursor) element(s *shape, depth int) error {
 
 // finite is quick for what cannot overflow.
 func finite(digits string) bool {
-	if len(digits) < 300 && strings.IndexAny(digits, "eE") < 0 {
+	if len(digits) < 300 && !strings.ContainsAny(digits, "eE") {
 		return true
 	}
 	_, err := strconv.ParseFloat(digits, 64)
@@ -429,7 +429,7 @@ func compact(s string) string {
 		case ' ', '\n', '\t', '\r':
 		case '"':
 			c := cursor{s, i}
-			c.quoted()
+			_, _, _ = c.quoted() // valid already
 			out = append(out, s[i:c.i]...)
 			i = c.i - 1
 		default:

@@ -22,7 +22,7 @@ func isItems(v Value) (why string) {
 		return want + v.name()
 	}
 	c := cursor{s: v.Text}
-	c.array(func(i int) error {
+	_ = c.array(func(i int) error {
 		raw, err := c.value(&shape{})
 		if err == nil && why == "" {
 			why = isItem(i, raw)

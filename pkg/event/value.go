@@ -24,8 +24,10 @@ type Value struct {
 	Text   string // for Numeric the digits as sent, so that a value goes out as it came in
 }
 
-// TextValue and NumberValue make values in code.
+// TextValue is s as a value.
 func TextValue(s string) Value { return Value{Kind: String, Text: s} }
+
+// NumberValue is f as a value, with the shortest digits that mean it.
 func NumberValue(f float64) Value {
 	return Value{Kind: Numeric, Number: f, Text: strconv.FormatFloat(f, 'g', -1, 64)}
 }
@@ -152,7 +154,7 @@ func each(object string, yield func(key, raw string) bool) {
 		return
 	}
 	c := cursor{s: object}
-	c.object(func(key string) error {
+	_ = c.object(func(key string) error {
 		c.next()
 		raw, err := c.value(&shape{})
 		if err == nil && !yield(key, raw) {

@@ -99,10 +99,9 @@ func measure(registry prometheus.Registerer, subsystem string) gin.HandlerFunc {
 func recovered(log *zap.Logger) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		defer func() {
-			r := recover()
-			switch {
-			case r == nil:
-			case r == http.ErrAbortHandler:
+			switch r := recover(); r {
+			case nil:
+			case http.ErrAbortHandler: //nolint:errorlint // net/http compares it by identity too
 				panic(r)
 			default:
 				log.Error("request panicked", zap.Any("panic", r), zap.String("route", c.FullPath()), zap.ByteString("stack", debug.Stack()))
