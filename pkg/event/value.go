@@ -127,7 +127,7 @@ func EachElement(array string, yield func(v Value) bool) {
 		return
 	}
 	c := cursor{s: array}
-	c.array(func(int) error {
+	_ = c.array(func(int) error {
 		raw, err := c.value(&shape{})
 		if err == nil && !yield(valueOf(raw)) {
 			return errStop

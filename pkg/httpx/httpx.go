@@ -101,7 +101,7 @@ func recovered(log *zap.Logger) gin.HandlerFunc {
 		defer func() {
 			switch r := recover(); r {
 			case nil:
-			case http.ErrAbortHandler: //nolint:errorlint // net/http compares it by identity too
+			case http.ErrAbortHandler: // net/http compares it by identity too
 				panic(r)
 			default:
 				log.Error("request panicked", zap.Any("panic", r), zap.String("route", c.FullPath()), zap.ByteString("stack", debug.Stack()))
