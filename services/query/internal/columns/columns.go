@@ -4,9 +4,11 @@
 package columns
 
 import (
-	"context"
+	"cmp"
+	"encoding/binary"
 	"slices"
 	"sort"
+	"sync/atomic"
 
 	"github.com/maidian/maidian/pkg/event"
 )
@@ -18,11 +20,12 @@ type View struct {
 	Newest  event.Time // the largest timestamp; zero when there is no event
 	AsOf    event.Time // everything the journal named before this moment is in
 
-	days     []*Day // ascending
-	users    []string
-	sessions []string
-	batches  []string
-	source   *memory
+	days       []*Day // ascending
+	identities nameList
+	users      []uint32 // by identity
+	sessions   nameList
+	batches    nameList
+	table      *Table
 }
 
 // Day is the events of one UTC day. Rows stand by event type, and within a
@@ -30,13 +33,20 @@ type View struct {
 type Day struct {
 	Number int32 // days since 1970-01-01
 
-	runs      []Run
-	times     []uint32
-	users     []uint32
-	sessions  []uint32
-	batches   []uint32
-	positions []uint16
-	view      *View
+	runs       []Run
+	kinds      []uint32 // by run: its type's number
+	times      []uint32
+	users      []uint32
+	identities []uint32 // users itself, unless an identity of the day was joined to another user
+	sessions   []uint32
+	batches    []uint32
+	positions  []uint16
+
+	ongoing []ongoing // derived sessions that may reach into the next day, by user
+	table   *Table
+	columns atomic.Pointer[map[string]*held] // complete ones
+	begun   map[string]begun                 // those whose older rows are still being read; fixed when the day is made
+	byTime  atomic.Pointer[[]uint32]
 }
 
 // Run is the rows [Lo, Hi) of one event type.
@@ -48,9 +58,14 @@ type Run struct {
 // Column is one field or property of a day's rows, as codes into a dictionary
 // that all days of the project share. Code 0 is the absent value.
 // A filter is evaluated once for each dictionary value, then looked up for each row.
+//
+// Codes of two columns can be compared as long as one of the *Columns is held:
+// a dictionary that nobody holds may leave memory, and is numbered anew next time.
 type Column struct {
 	Codes  []uint32
 	Values []event.Value // by code; at least as long as the largest code + 1
+
+	dictionary *dictionary
 }
 
 // Ref says where a row's raw event is: its batch (View.BatchID) and its place in it.
@@ -71,30 +86,46 @@ func (v *View) Days(from, to event.Time) []*Day {
 	return v.days[lo:max(lo, hi)]
 }
 
+// AllDays are all days that have events, ascending.
+func (v *View) AllDays() []*Day { return v.days }
+
 // UserCount is one more than the largest user number. Some numbers may have no
 // events: those of anonymous ids whose user became known.
-func (v *View) UserCount() int { return len(v.users) }
+func (v *View) UserCount() int { return v.identities.len() }
 
 // UserName is the id by which a user is known.
-func (v *View) UserName(n uint32) string { return v.users[n] }
+func (v *View) UserName(n uint32) string { return unpack(v.identities.at(n)) }
 
 // UserNumber is the user of that name; an anonymous id that was joined to a
 // known user is that user.
 func (v *View) UserNumber(name string) (uint32, bool) {
-	n := slices.Index(v.users, name)
-	return uint32(n), n >= 0
+	if v.table == nil {
+		return 0, false
+	}
+	n, ok := v.table.find(name, len(v.users))
+	if !ok {
+		return 0, false
+	}
+	return v.users[n], true
 }
 
 // SessionCount is one more than the largest session number. Some numbers may
 // have no events.
-func (v *View) SessionCount() int { return len(v.sessions) }
+func (v *View) SessionCount() int { return v.sessions.len() }
 
 // SessionName is the client's session id, or "<user>@<start>" for a session
 // that was derived because the client sent none.
-func (v *View) SessionName(n uint32) string { return v.sessions[n] }
+func (v *View) SessionName(n uint32) string {
+	b := v.sessions.at(n)
+	if b[0] != derived {
+		return unpack(b)
+	}
+	start := event.Time(binary.BigEndian.Uint64(b[5:]))
+	return v.UserName(binary.BigEndian.Uint32(b[1:])) + "@" + start.String()
+}
 
 // BatchID is the id of the batch that a Ref names.
-func (v *View) BatchID(n uint32) string { return v.batches[n] }
+func (v *View) BatchID(n uint32) string { return unpack(v.batches.at(n)) }
 
 // Len is the number of rows.
 func (d *Day) Len() int { return len(d.times) }
@@ -117,59 +148,63 @@ func (d *Day) Refs() (batches []uint32, positions []uint16) { return d.batches, 
 // Ref is where the raw event of one row is.
 func (d *Day) Ref(row uint32) Ref { return Ref{d.batches[row], d.positions[row]} }
 
-// ByTime are the rows in the order of time.
+// ByTime are the rows in the order of time, those of equal time by batch id
+// and position. It is made on first use and must not be changed.
 func (d *Day) ByTime() []uint32 {
-	rows := d.all()
-	slices.SortStableFunc(rows, func(a, b uint32) int { return int(d.times[a]) - int(d.times[b]) })
+	if rows := d.byTime.Load(); rows != nil {
+		return *rows
+	}
+	items := make([]keyed, d.Len())
+	for i, at := range d.times {
+		items[i] = keyed{uint64(at), uint32(i)}
+	}
+	rows := make([]uint32, len(items))
+	for i, item := range sortKeyed(items) {
+		rows[i] = item.row
+	}
+	d.settleTimes(rows)
+	d.byTime.Store(&rows)
 	return rows
 }
 
-// RowsOfUser are the user's rows in the order of time.
+// settleTimes orders rows of equal time by batch and position.
+func (d *Day) settleTimes(rows []uint32) {
+	if len(rows) == 0 {
+		return
+	}
+	batches := d.table.batchNames()
+	for lo := 0; lo < len(rows); {
+		hi := lo + 1
+		for hi < len(rows) && d.times[rows[hi]] == d.times[rows[lo]] {
+			hi++
+		}
+		slices.SortFunc(rows[lo:hi], func(a, b uint32) int {
+			return compareRefs(&batches, d.batches[a], d.positions[a], d.batches[b], d.positions[b])
+		})
+		lo = hi
+	}
+}
+
+// RowsOfUser are the user's rows in the order of time. No index is needed:
+// they stand together within each type.
 func (d *Day) RowsOfUser(user uint32) []uint32 {
-	rows := slices.DeleteFunc(d.ByTime(), func(row uint32) bool { return d.users[row] != user })
-	return rows
-}
-
-func (d *Day) all() []uint32 {
-	rows := make([]uint32, d.Len())
-	for i := range rows {
-		rows[i] = uint32(i)
-	}
-	return rows
-}
-
-// Column is a field ("page_path") or property ("amount", "properties.amount")
-// of the day's rows, read from the store when it is not in memory.
-func (d *Day) Column(ctx context.Context, name string) (*Column, error) {
-	found, err := d.Columns(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	return found[0], nil
-}
-
-// Columns are several columns, in the order of names; those that are not in
-// memory are read from the store in one pass.
-func (d *Day) Columns(ctx context.Context, names ...string) ([]*Column, error) {
-	columns := make([]*Column, len(names))
-	for i, name := range names {
-		columns[i] = d.view.source.column(d, name)
-	}
-	return columns, ctx.Err()
-}
-
-// Load brings these columns of these days into memory, reading each batch once
-// for all of them; Column then answers from memory.
-func (v *View) Load(ctx context.Context, days []*Day, names ...string) error { return ctx.Err() }
-
-// Events calls yield for the raw events of refs, in their order, until it
-// returns an error, which it returns. Events that are not stored any more are
-// left out. Memory is bounded, however many refs there are.
-func (v *View) Events(ctx context.Context, refs []Ref, yield func(*event.Event) error) error {
-	for _, ref := range refs {
-		if err := yield(v.source.event(v.batches[ref.Batch], ref.Position)); err != nil {
-			return err
+	var rows []uint32
+	for _, run := range d.runs {
+		users := d.users[run.Lo:run.Hi]
+		at, _ := slices.BinarySearch(users, user)
+		for ; at < len(users) && users[at] == user; at++ {
+			rows = append(rows, uint32(run.Lo+at))
 		}
 	}
-	return ctx.Err()
+	if len(rows) < 2 {
+		return rows
+	}
+	batches := d.table.batchNames()
+	slices.SortFunc(rows, func(a, b uint32) int {
+		return cmp.Or(
+			cmp.Compare(d.times[a], d.times[b]),
+			compareRefs(&batches, d.batches[a], d.positions[a], d.batches[b], d.positions[b]),
+		)
+	})
+	return rows
 }

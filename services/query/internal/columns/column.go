@@ -1,0 +1,206 @@
+package columns
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/maidian/maidian/pkg/event"
+)
+
+// held is a complete column of a day.
+type held struct {
+	column   *Column
+	resident *resident
+}
+
+// begun is a column of which some rows are not read yet.
+type begun struct {
+	dictionary *dictionary
+	codes      []uint32
+}
+
+// follow is a column that a day has or is getting: rows that come bring their codes with them.
+type follow struct {
+	dictionary *dictionary
+	resident   *resident
+	codes      []uint32 // of the rows in the day's tail
+	loading    bool
+}
+
+// Column is a field ("page_path") or property ("amount", "properties.amount")
+// of the day's rows, read from the store when it is not in memory.
+func (d *Day) Column(ctx context.Context, name string) (*Column, error) {
+	name = canonical(name)
+	if h := d.heldColumn(name); h != nil {
+		return h.column, nil
+	}
+	found, err := d.Columns(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return found[0], nil
+}
+
+// Columns are several columns, in the order of names; those that are not in
+// memory are read from the store in one pass.
+func (d *Day) Columns(ctx context.Context, names ...string) ([]*Column, error) {
+	found, err := d.table.columns(ctx, []*Day{d}, names)
+	if err != nil {
+		return nil, err
+	}
+	return found[0], nil
+}
+
+// Columns are columns of many days, by day and name; those that are not in
+// memory are read from the store, each batch once for all names.
+func (v *View) Columns(ctx context.Context, days []*Day, names ...string) ([][]*Column, error) {
+	if len(days) == 0 {
+		return nil, ctx.Err()
+	}
+	return v.table.columns(ctx, days, names)
+}
+
+// Load brings these columns of these days into memory, as far as there is room.
+func (v *View) Load(ctx context.Context, days []*Day, names ...string) error {
+	_, err := v.Columns(ctx, days, names...)
+	return err
+}
+
+func (d *Day) heldColumn(name string) *held {
+	all := d.columns.Load()
+	if all == nil {
+		return nil
+	}
+	h := (*all)[name]
+	if h != nil {
+		h.resident.touch()
+	}
+	return h
+}
+
+// publish makes a column known to readers of this version of the day.
+func (d *Day) publish(name string, h *held) {
+	d.changeColumns(func(all map[string]*held) { all[name] = h })
+}
+
+func (d *Day) withdraw(name string) {
+	d.changeColumns(func(all map[string]*held) { delete(all, name) })
+}
+
+func (d *Day) changeColumns(change func(map[string]*held)) {
+	for {
+		old := d.columns.Load()
+		next := make(map[string]*held)
+		if old != nil {
+			next = maps.Clone(*old)
+		}
+		change(next)
+		if d.columns.CompareAndSwap(old, &next) {
+			return
+		}
+	}
+}
+
+// codesOf are the day's codes in this dictionary, some of them perhaps unread, or nil.
+func (d *Day) codesOf(dictionary *dictionary) []uint32 {
+	if all := d.columns.Load(); all != nil {
+		if h := (*all)[dictionary.name]; h != nil && h.column.dictionary == dictionary {
+			return h.column.Codes
+		}
+	}
+	if b := d.begun[dictionary.name]; b.dictionary == dictionary {
+		return b.codes
+	}
+	return nil
+}
+
+// weaveColumns gives the new version of a day the columns of the old one, with
+// the codes that fresh rows brought.
+func (t *Table) weaveColumns(h *hot, old *Day, p *plan, in *intake) {
+	for _, f := range h.follow {
+		codes := weaveCodes(p, old.codesOf(f.dictionary), func(i uint32) uint32 { return f.codes[in.from[i]] })
+		if slices.Contains(codes, unread) {
+			if h.day.begun == nil {
+				h.day.begun = make(map[string]begun)
+			}
+			h.day.begun[f.dictionary.name] = begun{f.dictionary, codes}
+			continue
+		}
+		h.day.publish(f.dictionary.name, &held{f.dictionary.column(codes), f.resident})
+		t.tables.cache.count(f.resident, columnBytes(codes))
+	}
+}
+
+func weaveCodes(p *plan, old []uint32, added func(i uint32) uint32) []uint32 {
+	if old != nil {
+		return weave(p, old, added)
+	}
+	out := make([]uint32, 0, p.length)
+	for _, step := range p.pieces {
+		if step.add != none {
+			out = append(out, added(step.add))
+		}
+		for range step.hi - step.lo {
+			out = append(out, unread)
+		}
+	}
+	return out
+}
+
+func columnBytes(codes []uint32) int64 { return 4 * int64(len(codes)) }
+
+// complete are the day's codes with those that were read put where they were missing.
+func (d *Day) complete(dictionary *dictionary, read *harvest, gone func(int)) []uint32 {
+	codes := slices.Clone(d.codesOf(dictionary))
+	if codes == nil {
+		codes = slices.Repeat([]uint32{unread}, d.Len())
+	}
+	if dictionary.name == "event_type" {
+		d.typeCodes(dictionary, codes)
+		return codes
+	}
+	missing := 0
+	for i, code := range codes {
+		if code != unread {
+			continue
+		}
+		if codes[i] = read.code(dictionary, d.batches[i], d.positions[i]); codes[i] == unread {
+			codes[i] = 0
+			missing++
+		}
+	}
+	gone(missing)
+	return codes
+}
+
+// typeCodes needs no raw events: rows stand by type.
+func (d *Day) typeCodes(dictionary *dictionary, codes []uint32) {
+	for _, run := range d.runs {
+		code := dictionary.code(event.TextValue(run.Type))
+		for i := run.Lo; i < run.Hi; i++ {
+			codes[i] = code
+		}
+	}
+}
+
+// evict lets a column of a day go.
+func (t *Table) evict(r *resident) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := t.byNumber[r.day]
+	at := slices.IndexFunc(h.follow, func(f *follow) bool { return f.resident == r })
+	if at < 0 || h.follow[at].loading {
+		return
+	}
+	h.day.withdraw(r.dictionary.name)
+	t.unfollow(h, h.follow[at])
+	t.tables.metrics.evictions.Inc()
+}
+
+// unfollow forgets a column of a day.
+func (t *Table) unfollow(h *hot, f *follow) {
+	h.follow = slices.DeleteFunc(h.follow, func(other *follow) bool { return other == f })
+	t.tables.cache.count(f.resident, 0)
+	t.release(f.dictionary.name)
+}

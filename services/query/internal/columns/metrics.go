@@ -1,0 +1,49 @@
+package columns
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	rows        prometheus.Gauge
+	columnBytes prometheus.Gauge
+	loads       prometheus.Counter
+	evictions   prometheus.Counter
+	gone        prometheus.Counter
+	refused     prometheus.Counter
+	load        prometheus.Histogram
+	merge       prometheus.Histogram
+}
+
+// newMetrics are registered unless registry is nil.
+func newMetrics(registry prometheus.Registerer) *metrics {
+	buckets := prometheus.ExponentialBuckets(0.0001, 4, 9)
+	m := &metrics{
+		rows: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "maidian_query_rows", Help: "Events in memory, of all projects.",
+		}),
+		columnBytes: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "maidian_query_column_bytes", Help: "Memory of the columns that were asked for, and of their dictionaries.",
+		}),
+		loads: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "maidian_query_column_loads_total", Help: "Columns of a day that were read from the store.",
+		}),
+		evictions: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "maidian_query_column_evictions_total", Help: "Columns of a day that left memory for others.",
+		}),
+		gone: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "maidian_query_events_gone_total", Help: "Rows whose raw event was not in the store when a column was read.",
+		}),
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "maidian_query_events_refused_total", Help: "Events that cannot be in columns because of an impossible place in their batch.",
+		}),
+		load: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "maidian_query_column_load_seconds", Help: "Time to read columns of some days from the store.", Buckets: buckets,
+		}),
+		merge: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "maidian_query_merge_seconds", Help: "Time to weave the events that came into their days.", Buckets: buckets,
+		}),
+	}
+	if registry != nil {
+		registry.MustRegister(m.rows, m.columnBytes, m.loads, m.evictions, m.gone, m.refused, m.load, m.merge)
+	}
+	return m
+}

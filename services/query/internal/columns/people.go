@@ -1,0 +1,192 @@
+package columns
+
+import (
+	"slices"
+
+	"github.com/maidian/maidian/pkg/event"
+)
+
+// none is the number of nobody and nothing.
+const none = ^uint32(0)
+
+// people tells the user of an event: its user_id; else the user that its
+// anonymous_id was first seen with; else the anonymous_id; else the
+// session_id; else the event's own id, so that events without any id do not
+// become one person.
+//
+// Two things are numbered. An identity is what an event says of itself: a name
+// (user, session or event id), or an anonymous id. Its user is the identity of
+// the name that counts: a name is its own user, an anonymous identity becomes
+// another's as soon as that is known. Rows remember the identity, so that a
+// day can be put in order again when the user of one changes.
+type people struct {
+	identities *names   // names packed; anonymous ids packed behind the byte "anonymous"
+	users      []uint32 // by identity
+	shared     bool     // a View reads users: copy before a change
+
+	visitors  *names     // anonymous ids, packed
+	sightings []sighting // by visitor
+	evidence  *names     // ids of the events that joined visitors
+
+	moved   []uint32 // visitors whose identity got another user since takeMoved
+	scratch []byte
+}
+
+// sighting is what is known of one anonymous id.
+type sighting struct {
+	at          event.Time // of the earliest event that had a user_id as well
+	event       uint32     // that event's id, a place in evidence: it decides between equal times
+	user        uint32     // whom it named, or none
+	identity    uint32     // of the events that have the anonymous id alone, or none
+	first, last int32      // the days on which there are such events
+}
+
+func newPeople() *people {
+	return &people{identities: newNames(), visitors: newNames(), evidence: newNames()}
+}
+
+// identify is the event's identity, and takes note of what the event says
+// about its anonymous id.
+func (p *people) identify(e *event.Event) uint32 {
+	switch {
+	case e.UserID != "":
+		user := p.named(e.UserID)
+		if e.AnonymousID != "" {
+			p.meet(e, user)
+		}
+		return user
+	case e.AnonymousID != "":
+		return p.visitor(e.AnonymousID, e.Timestamp.Day())
+	case e.SessionID != "":
+		return p.named(e.SessionID)
+	}
+	return p.named(e.EventID)
+}
+
+// named is the identity of a user, session or event id.
+func (p *people) named(name string) uint32 {
+	p.scratch = pack(p.scratch[:0], name)
+	identity, fresh := p.identities.number(p.scratch)
+	if fresh {
+		p.users = append(p.users, identity)
+		p.claim(identity)
+	}
+	return identity
+}
+
+// claim makes the anonymous id that is written like a new name the same user.
+func (p *people) claim(identity uint32) {
+	if v, ok := p.visitors.lookup(p.scratch); ok && p.sightings[v].user == none {
+		p.move(v, identity)
+	}
+}
+
+// visitor is the identity of events that have an anonymous id alone.
+func (p *people) visitor(id string, day int32) uint32 {
+	v := p.visitorNumber(id)
+	s := &p.sightings[v]
+	if s.identity == none {
+		s.identity = p.newVisitor(s.user)
+		s.first, s.last = day, day
+	}
+	s.first, s.last = min(s.first, day), max(s.last, day)
+	return s.identity
+}
+
+// newVisitor makes the identity of the anonymous id in scratch.
+func (p *people) newVisitor(user uint32) uint32 {
+	if user == none {
+		if same, ok := p.identities.lookup(p.scratch); ok {
+			user = same
+		}
+	}
+	p.scratch = slices.Insert(p.scratch, 0, anonymous)
+	identity, _ := p.identities.number(p.scratch)
+	if user == none {
+		user = identity
+	}
+	p.users = append(p.users, user)
+	return identity
+}
+
+func (p *people) visitorNumber(id string) uint32 {
+	p.scratch = pack(p.scratch[:0], id)
+	v, fresh := p.visitors.number(p.scratch)
+	if fresh {
+		p.sightings = append(p.sightings, sighting{user: none, identity: none})
+	}
+	return v
+}
+
+// meet notes that the event's anonymous id was seen with a user.
+func (p *people) meet(e *event.Event, user uint32) {
+	v := p.visitorNumber(e.AnonymousID)
+	s := &p.sightings[v]
+	if s.user != none && !p.earlier(e, s) {
+		return
+	}
+	p.scratch = pack(p.scratch[:0], e.EventID)
+	s.at, s.event, s.user = e.Timestamp, p.evidence.keep(p.scratch), user
+	p.move(v, user)
+}
+
+func (p *people) earlier(e *event.Event, s *sighting) bool {
+	if e.Timestamp != s.at {
+		return e.Timestamp < s.at
+	}
+	return e.EventID < unpack(p.evidence.read(s.event))
+}
+
+// move gives the visitor's identity to a user.
+func (p *people) move(v, user uint32) {
+	identity := p.sightings[v].identity
+	if identity == none || p.users[identity] == user {
+		return
+	}
+	if p.shared {
+		p.users, p.shared = slices.Clone(p.users), false
+	}
+	p.users[identity] = user
+	p.moved = append(p.moved, v)
+}
+
+// moves are identities whose rows may stand under a user that they no longer have.
+type moves struct {
+	identities bitset
+	spans      [][2]int32 // of days
+}
+
+func (p *people) takeMoved() moves {
+	var m moves
+	for _, v := range p.moved {
+		s := p.sightings[v]
+		m.identities.add(s.identity)
+		m.spans = append(m.spans, [2]int32{s.first, s.last})
+	}
+	p.moved = p.moved[:0]
+	return m
+}
+
+// touch says whether rows of the day may be meant.
+func (m *moves) touch(day int32) bool {
+	return slices.ContainsFunc(m.spans, func(span [2]int32) bool { return span[0] <= day && day <= span[1] })
+}
+
+// find is the identity or user that is called so, among those below limit: a
+// View knows no later ones.
+func (p *people) find(name string, limit int) (uint32, bool) {
+	text := pack(nil, name)
+	candidates := []uint32{none, none, none}
+	if n, ok := p.identities.lookup(text); ok {
+		candidates[0] = n
+	}
+	if v, ok := p.visitors.lookup(text); ok {
+		candidates[1], candidates[2] = p.sightings[v].identity, p.sightings[v].user
+	}
+	for _, n := range candidates {
+		if int(n) < limit {
+			return n, true
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,294 @@
+package columns
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/store"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Reader gives raw events back by the batches that brought them.
+type Reader interface {
+	EventsOfBatches(ctx context.Context, project string, ids []string, yield func(*event.Event) error) error
+}
+
+// Tables are the events of all projects.
+type Tables struct {
+	reader  Reader
+	metrics *metrics
+	cache   *cache
+	asOf    atomic.Int64
+
+	mu     sync.RWMutex
+	tables map[string]*Table
+}
+
+// NewTables is empty; raw events are read again from reader when a column is
+// asked for that is not in memory. Columns take at most budget bytes
+// (QUERY_CACHE_BYTES): the least recently used leave. Metrics go to registry
+// unless it is nil.
+func NewTables(reader Reader, budget int64, registry prometheus.Registerer) *Tables {
+	m := newMetrics(registry)
+	return &Tables{reader: reader, metrics: m, cache: &cache{budget: budget, metrics: m}, tables: make(map[string]*Table)}
+}
+
+// Project is the table of a project; it is empty for one that nobody has heard of.
+func (t *Tables) Project(id string) *Table {
+	t.mu.RLock()
+	table := t.tables[id]
+	t.mu.RUnlock()
+	if table != nil {
+		return table
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.tables[id] == nil {
+		t.tables[id] = newTable(t, strings.Clone(id))
+	}
+	return t.tables[id]
+}
+
+// SetAsOf says that everything the journal named before at has been added.
+func (t *Tables) SetAsOf(at event.Time) { t.asOf.Store(int64(at)) }
+
+// Rows is how many events of all projects are in.
+func (t *Tables) Rows() int {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	rows := 0
+	for _, table := range t.tables {
+		rows += table.Rows()
+	}
+	return rows
+}
+
+// Table is one project's events: days that are complete and in order, and for
+// each day the rows that came since. It is safe for use by many goroutines.
+type Table struct {
+	project string
+	tables  *Tables
+	view    atomic.Pointer[View]
+	stale   atomic.Bool // view does not show all that was added
+
+	mu           sync.Mutex
+	people       *people
+	sessions     *sessions
+	batches      *names
+	applied      []uint32 // by batch: how many of its events are in
+	kinds        kinds
+	days         []*hot // ascending
+	byNumber     map[int32]*hot
+	newest       event.Time
+	rows         int // all
+	waiting      int // of them not in a Day yet
+	dictionaries map[string]*shelf
+	flights      map[flightKey]*flight
+	merged       time.Time // when the last merge ended
+	mergeTook    time.Duration
+	scratch      []byte
+}
+
+// hot is one day of a table.
+type hot struct {
+	day    *Day      // what readers see; never nil, may be empty
+	tail   []row     // what has come since
+	follow []*follow // columns that fresh rows bring with them
+}
+
+func newTable(tables *Tables, project string) *Table {
+	t := &Table{
+		project: project, tables: tables,
+		people: newPeople(), sessions: newSessions(), batches: newNames(),
+		kinds:        kinds{numbers: make(map[string]uint32)},
+		byNumber:     make(map[int32]*hot),
+		dictionaries: make(map[string]*shelf), flights: make(map[flightKey]*flight),
+	}
+	t.view.Store(&View{Project: project, table: t})
+	return t
+}
+
+// Rows is how many events are in.
+func (t *Table) Rows() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.rows
+}
+
+// Needs says whether events of this journal entry are not in yet.
+func (t *Table) Needs(entry store.Batch) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.scratch = pack(t.scratch[:0], entry.ID)
+	n, ok := t.batches.lookup(t.scratch)
+	return entry.Stored > 0 && (!ok || int(t.applied[n]) < entry.Stored)
+}
+
+// Add puts in the events of journal entries, as they were read back by batch
+// id. An entry counts once, however often it is added. The entries of which
+// fewer events came than were stored are returned: add them again later.
+func (t *Table) Add(entries []store.Batch, events []event.Event) (short []store.Batch) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ofBatch := spansByBatch(events)
+	for _, entry := range entries {
+		span := ofBatch[entry.ID]
+		if t.addBatch(entry, events[span[0]:span[1]]) < entry.Stored {
+			short = append(short, entry)
+		}
+	}
+	t.mergeInPassing()
+	return short
+}
+
+// spansByBatch are the places of each batch in events that stand batch by batch.
+func spansByBatch(events []event.Event) map[string][2]int {
+	spans := make(map[string][2]int)
+	for lo := 0; lo < len(events); {
+		hi := lo + 1
+		for hi < len(events) && events[hi].BatchID == events[lo].BatchID {
+			hi++
+		}
+		spans[events[lo].BatchID] = [2]int{lo, hi}
+		lo = hi
+	}
+	return spans
+}
+
+// addBatch returns how many of the batch's events are in afterwards.
+func (t *Table) addBatch(entry store.Batch, events []event.Event) int {
+	t.scratch = pack(t.scratch[:0], entry.ID)
+	batch, fresh := t.batches.number(t.scratch)
+	if fresh {
+		t.applied = append(t.applied, 0)
+	}
+	have := t.applied[batch]
+	if have > 0 && int(have) >= entry.Stored {
+		return int(have)
+	}
+	var there map[int]bool
+	if have > 0 { // part of it came before
+		there = t.positions(batch)
+	}
+	for i := range events {
+		if e := &events[i]; !there[e.Position] && t.fits(e) {
+			t.addEvent(e, batch)
+			t.applied[batch]++
+		}
+	}
+	return int(t.applied[batch])
+}
+
+// fits is false for what no message can bring: a message of 65,536 events would be larger than the broker allows.
+func (t *Table) fits(e *event.Event) bool {
+	if e.Position >= 0 && e.Position <= math.MaxUint16 {
+		return true
+	}
+	t.tables.metrics.refused.Inc()
+	return false
+}
+
+// positions are the places of a batch that are in already.
+func (t *Table) positions(batch uint32) map[int]bool {
+	there := make(map[int]bool)
+	for _, h := range t.days {
+		for i, b := range h.day.batches {
+			if b == batch {
+				there[int(h.day.positions[i])] = true
+			}
+		}
+		for i := range h.tail {
+			if h.tail[i].batch == batch {
+				there[int(h.tail[i].position)] = true
+			}
+		}
+	}
+	return there
+}
+
+func (t *Table) addEvent(e *event.Event, batch uint32) {
+	day := e.Timestamp.Day()
+	h := t.hotDay(day)
+	h.tail = append(h.tail, row{
+		kind:     t.kinds.number(e.EventType),
+		identity: t.people.identify(e),
+		time:     uint32(e.Timestamp - event.Time(day)*dayLength),
+		session:  t.sessions.sent(e.SessionID),
+		batch:    batch,
+		position: uint16(e.Position),
+	})
+	for _, f := range h.follow {
+		f.codes = append(f.codes, f.dictionary.code(event.ValueOf(e, f.dictionary.name)))
+	}
+	if t.rows == 0 || e.Timestamp > t.newest {
+		t.newest = e.Timestamp
+	}
+	t.rows++
+	t.waiting++
+	t.tables.metrics.rows.Inc()
+	t.stale.Store(true)
+}
+
+func (t *Table) hotDay(number int32) *hot {
+	if h := t.byNumber[number]; h != nil {
+		return h
+	}
+	h := &hot{day: &Day{Number: number, table: t}}
+	t.byNumber[number] = h
+	at, _ := slices.BinarySearchFunc(t.days, number, func(h *hot, n int32) int { return int(h.day.Number) - int(n) })
+	t.days = slices.Insert(t.days, at, h)
+	return h
+}
+
+// find is the identity that a name means, among the first ones.
+func (t *Table) find(name string, limit int) (uint32, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.people.find(name, limit)
+}
+
+func (t *Table) batchNames() nameList {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.batches.nameList
+}
+
+// kinds are the event types.
+type kinds struct {
+	numbers map[string]uint32
+	names   []string
+	rank    []uint32 // by number: its place among all names
+}
+
+func (k *kinds) number(name string) uint32 {
+	if n, ok := k.numbers[name]; ok {
+		return n
+	}
+	n := uint32(len(k.names))
+	name = strings.Clone(name)
+	k.numbers[name] = n
+	k.names = append(k.names, name)
+	return n
+}
+
+// settle brings rank up to date.
+func (k *kinds) settle() {
+	if len(k.rank) == len(k.names) {
+		return
+	}
+	order := make([]uint32, len(k.names))
+	for i := range order {
+		order[i] = uint32(i)
+	}
+	slices.SortFunc(order, func(a, b uint32) int { return strings.Compare(k.names[a], k.names[b]) })
+	k.rank = make([]uint32, len(order))
+	for i, n := range order {
+		k.rank[n] = uint32(i)
+	}
+}
