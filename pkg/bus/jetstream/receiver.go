@@ -3,6 +3,7 @@ package jetstream
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -69,10 +70,16 @@ type session struct {
 	out      chan *nats.Msg
 
 	mu      sync.Mutex
-	inHand  int            // delivered and not settled
-	asked   map[string]int // by inbox subject: asked for and not delivered
-	request int            // numbers the inbox subjects
+	inHand  int       // delivered and not settled
+	asked   []request // oldest first
+	request int       // numbers the inbox subjects
 	over    bool
+}
+
+// request is messages that were asked for and have not come.
+type request struct {
+	inbox string
+	left  int
 }
 
 const (
@@ -90,7 +97,7 @@ func (r *Receiver) openSession() (*session, error) {
 	}
 	s := &session{
 		conn: conn, closed: make(chan struct{}), inbox: conn.NewInbox(), prefetch: r.limits.Prefetch,
-		out: make(chan *nats.Msg, r.limits.Prefetch), asked: map[string]int{},
+		out: make(chan *nats.Msg, r.limits.Prefetch),
 	}
 	sub, err := conn.Subscribe(s.inbox+".*", s.arrived)
 	if err == nil {
@@ -124,11 +131,20 @@ func (s *session) arrived(m *nats.Msg) {
 		s.answer([]*nats.Msg{m}, nak)
 		return
 	}
-	if s.asked[m.Subject]--; s.asked[m.Subject] <= 0 {
-		delete(s.asked, m.Subject)
-	}
+	s.count()
 	s.inHand++
 	s.out <- m // has room for all that we may hold
+}
+
+// count books a message on the oldest request: it comes under its own subject
+// and does not say which request it answers.
+func (s *session) count() {
+	if len(s.asked) == 0 {
+		return
+	}
+	if s.asked[0].left--; s.asked[0].left <= 0 {
+		s.asked = s.asked[1:]
+	}
 }
 
 // status ends a request: what it did not bring can be asked for again.
@@ -136,7 +152,7 @@ func (s *session) status(m *nats.Msg, status string) {
 	if status == "100" {
 		return // a heartbeat or flow control
 	}
-	delete(s.asked, m.Subject)
+	s.asked = slices.DeleteFunc(s.asked, func(r request) bool { return r.inbox == m.Subject })
 	if status == "409" || status == "503" { // the server is changing or going: not in a tight loop
 		time.AfterFunc(100*time.Millisecond, s.askAgain)
 		return
@@ -154,8 +170,8 @@ func (s *session) askAgain() {
 // The lock is held.
 func (s *session) ask() {
 	room := s.prefetch - s.inHand
-	for _, n := range s.asked {
-		room -= n
+	for _, r := range s.asked {
+		room -= r.left
 	}
 	if s.over || room <= 0 || room < s.prefetch/2 && len(s.asked) > 0 {
 		return
@@ -167,7 +183,7 @@ func (s *session) ask() {
 		err = s.conn.PublishRequest(pullSubject, reply, body)
 	}
 	if err == nil {
-		s.asked[reply] = room
+		s.asked = append(s.asked, request{reply, room})
 	}
 }
 
