@@ -89,6 +89,9 @@ func decode(text string) (any, error) {
 	return v, nil
 }
 
+// Set gives a parameter that stands elsewhere in the request, such as in its path.
+func (p *Params) Set(name, value string) { p.values[name] = value }
+
 // Done is the first mistake, else an error about a parameter that nobody knows.
 func (p *Params) Done() error {
 	p.close()
