@@ -54,14 +54,9 @@ const packages = async () => {
     minify: true,
     format: 'iife',
   });
-  execFileSync(process.execPath, [
-    join(sdk, 'node_modules/typescript/bin/tsc'),
-    '--project',
-    sdk,
-    '--emitDeclarationOnly',
-    '--outDir',
-    join(dist, 'esm'),
-  ]);
+  const tsc = join(sdk, 'node_modules/typescript/bin/tsc');
+  const declarations = ['--project', sdk, '--emitDeclarationOnly', '--outDir', join(dist, 'esm')];
+  execFileSync(process.execPath, [tsc, ...declarations], { stdio: 'inherit' });
   for (const name of readdirSync(join(dist, 'esm'), { recursive: true, encoding: 'utf8' })) {
     if (name.endsWith('.d.ts')) cpSync(join(dist, 'esm', name), join(dist, 'cjs', name));
   }

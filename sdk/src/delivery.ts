@@ -98,10 +98,13 @@ export const startDelivery = (options: DeliveryOptions, store: Store, tell: Tell
 
   const start = (): Promise<boolean> => {
     unsent = 0;
-    running ??= drain().finally(() => {
-      running = undefined;
-      schedule();
-    });
+    running ??= drain()
+      .catch(() => false) // a page that breaks what we stand on must not see it from us
+      .then((sent) => {
+        running = undefined;
+        schedule();
+        return sent;
+      });
     return running;
   };
 
@@ -120,7 +123,7 @@ export const startDelivery = (options: DeliveryOptions, store: Store, tell: Tell
     if (hold.cause() === SERVER) return;
     const batch = queue.take(limit, KEEPALIVE_BYTES - flyingBytes - 200, (key) => flying.has(key) || !own.has(key));
     if (!batch.length) return;
-    if (canKeepAlive()) send(batch).then(schedule);
+    if (canKeepAlive()) send(batch).then(schedule, schedule);
     else {
       beacon(url, wrap(batch));
       batch.forEach(({ key }) => own.delete(key)); // not again when the page is hidden next

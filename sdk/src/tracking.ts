@@ -57,12 +57,12 @@ export const startTracking = (options: Options, captures: Capture[]): Tracking =
   if (options.userId !== undefined) rememberUser(store, options.userId);
   const session = () => options.sessionId ?? sessionId(store);
 
-  const tell = (fate: Fate, bodies: string[], why = '') => {
+  const tell = safely((fate: Fate, bodies: string[], why?: string) => {
     if (!bodies.length || !(watchers.size || options.debug)) return;
     const events: Fields[] = bodies.map((body) => JSON.parse(body));
-    say(fate, events.map((event) => event.event_type).join(', '), why);
+    say(fate, events.map((event) => event.event_type).join(', '), why ?? '');
     watchers.forEach((watcher) => safely(watcher)(fate, events, why));
-  };
+  });
   const delivery: Delivery = startDelivery({ apiUrl, apiKey, batchSize, flushInterval }, store, tell);
   const navigation = followNavigation();
 

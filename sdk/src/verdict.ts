@@ -18,7 +18,7 @@ const positions = (n: number) => Array.from({ length: n }, (_, i) => i);
 export const judge = ({ status, counts }: Answer, n: number): Verdict => {
   const refused = new Map<number, string>();
   for (const error of Array.isArray(counts?.errors) ? counts.errors : []) {
-    if (error.index >= 0 && error.index < n) {
+    if (error?.index >= 0 && error.index < n) {
       refused.set(error.index, [error.field, error.message ?? error.code].filter(Boolean).join(' '));
     }
   }

@@ -12,6 +12,7 @@ import {
   trackEvent,
   trackPageView,
 } from '../src/index.js';
+import { uuid } from '../src/uuid.js';
 import { fakeCollector } from './collector.js';
 
 let collector: ReturnType<typeof fakeCollector>;
@@ -139,6 +140,22 @@ test('debug says what becomes of each event; without it nothing is printed', asy
   await forceFlush();
   const lines = log.mock.calls.map((words) => words.join(' ').trim());
   expect(lines).toEqual(['[maidian] queued loud', '[maidian] sending loud', '[maidian] confirmed loud']);
+});
+
+test('something unreadable in the store stops neither debugging nor sending', async () => {
+  localStorage.setItem(`md.q.wk_1.${uuid()}`, '{"broken');
+  vi.spyOn(console, 'log').mockImplementation(() => {});
+  vi.stubGlobal('fetch', async (_: string, { body }: { body: string }) => {
+    try {
+      return new Response(JSON.stringify({ accepted: JSON.parse(body).events.length }));
+    } catch {
+      return new Response('{"error":{}}', { status: 400 });
+    }
+  });
+  init({ debug: true });
+  trackEvent('fine');
+  expect(await forceFlush()).toBe(true);
+  expect(seen.map(([fate, event]) => `${fate} ${event.event_type}`)).toContain('confirmed fine');
 });
 
 test('a page that is only prepared was not visited', () => {

@@ -42,6 +42,7 @@ const cases: [string, Answer, number, { settled: number[]; refused?: number[]; n
     3,
     { settled: [2], refused: [2], next: 'go' },
   ],
+  ['errors that are none', { status: 400, counts: { errors: [null] as never } }, 2, { settled: [], next: 'halve' }],
   [
     'names that are not in the batch',
     { status: 400, counts: { errors: bad(7, -1) } },
