@@ -2,6 +2,7 @@ package columns
 
 import (
 	"context"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -57,6 +58,17 @@ func (t *Tables) Project(id string) *Table {
 
 // SetAsOf says that everything the journal named before at has been added.
 func (t *Tables) SetAsOf(at event.Time) { t.asOf.Store(int64(at)) }
+
+// Prepare puts all that was added in order, so that the first View of each
+// project is at hand.
+func (t *Tables) Prepare() {
+	t.mu.RLock()
+	tables := slices.Collect(maps.Values(t.tables))
+	t.mu.RUnlock()
+	for _, table := range tables {
+		table.View()
+	}
+}
 
 // Rows is how many events of all projects are in.
 func (t *Tables) Rows() int {
@@ -121,13 +133,16 @@ func (t *Table) Rows() int {
 	return t.rows
 }
 
-// Needs says whether events of this journal entry are not in yet.
-func (t *Table) Needs(entry store.Batch) bool {
+// Has is how many events of this journal entry are in.
+func (t *Table) Has(entry store.Batch) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.scratch = pack(t.scratch[:0], entry.ID)
 	n, ok := t.batches.lookup(t.scratch)
-	return entry.Stored > 0 && (!ok || int(t.applied[n]) < entry.Stored)
+	if !ok {
+		return 0
+	}
+	return int(t.applied[n])
 }
 
 // Add puts in the events of journal entries, as they were read back by batch

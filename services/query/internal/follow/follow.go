@@ -1,0 +1,252 @@
+// Package follow keeps the columns up with the journal: it looks for entries
+// that are new, reads their events back from the store, and adds them.
+//
+// The journal is in the order of its writers' clocks, which differ. So every
+// look begins a little before the newest entry, as far back as entries came
+// late lately; every few seconds it begins a whole overlap back; and an audit
+// goes slowly through all of the journal, again and again. What has been added
+// already is known by its batch id, so looking twice costs little and adds nothing.
+package follow
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/store"
+	"github.com/maidian/maidian/services/query/internal/columns"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+)
+
+// Store is what the follower reads.
+type Store interface {
+	columns.Reader
+	Batches(ctx context.Context, after store.Cursor, limit int) ([]store.Batch, error)
+}
+
+// Options of a Follower; zero values mean the defaults.
+type Options struct {
+	Every   time.Duration // between two looks at the journal; 100 ms
+	Overlap time.Duration // how far the clocks of consumers may differ and still be made up for within seconds; 60 s
+	Audit   time.Duration // between two parts of the audit; 1 min
+	Group   int           // events in memory at a time; 10,000
+}
+
+func (o Options) withDefaults() Options {
+	set(&o.Every, 100*time.Millisecond)
+	set(&o.Overlap, time.Minute)
+	set(&o.Audit, time.Minute)
+	set(&o.Group, 10_000)
+	return o
+}
+
+func set[T int | time.Duration](option *T, usual T) {
+	if *option == 0 {
+		*option = usual
+	}
+}
+
+// Follower is run by one goroutine.
+type Follower struct {
+	store   Store
+	tables  *columns.Tables
+	log     *zap.Logger
+	metrics *metrics
+	options Options
+
+	newest  event.Time    // WrittenAt of the newest entry seen
+	late    time.Duration // how far back a usual look begins
+	deepAt  time.Time     // when the next look goes back the whole overlap
+	auditAt time.Time
+	audit   audit
+	short   map[key]*debt
+	loaded  atomic.Int64 // events of the first pass
+	ready   atomic.Bool
+}
+
+// New follows nothing before Run. Metrics go to registry unless it is nil.
+func New(from Store, tables *columns.Tables, log *zap.Logger, registry prometheus.Registerer, o Options) *Follower {
+	return &Follower{
+		store: from, tables: tables, log: log, metrics: newMetrics(registry),
+		options: o.withDefaults(), late: leastLate, short: make(map[key]*debt),
+	}
+}
+
+// Ready is nil once the whole journal has been read for the first time; until
+// then answers would lack events.
+func (f *Follower) Ready() error {
+	if f.ready.Load() {
+		return nil
+	}
+	return fmt.Errorf("loading the journal: %d events so far", f.loaded.Load())
+}
+
+// Run follows until ctx ends, and returns nil then. While the store is away it
+// goes on trying, and readers keep what is there.
+func (f *Follower) Run(ctx context.Context) error {
+	if err := f.persist(ctx, f.first); err != nil {
+		return nil // ctx has ended
+	}
+	for wait(ctx, f.options.Every) {
+		if err := f.persist(ctx, f.look); err != nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+const (
+	firstPause = 100 * time.Millisecond
+	lastPause  = 5 * time.Second
+)
+
+// persist tries until do succeeds or ctx ends.
+func (f *Follower) persist(ctx context.Context, do func(context.Context) error) error {
+	pause := firstPause
+	for {
+		err := do(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil {
+			if pause > firstPause {
+				f.log.Info("following the journal again")
+			}
+			return nil
+		}
+		if pause == firstPause {
+			f.log.Warn("cannot follow the journal; answering with what is here", zap.Error(err))
+		}
+		f.metrics.failures.Inc()
+		wait(ctx, pause/2+rand.N(pause)) // replicas must not all come back at once
+		pause = min(2*pause, lastPause)
+	}
+}
+
+// wait is false when ctx ended.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// first reads the whole journal. It can be called again after an error.
+func (f *Follower) first(ctx context.Context) error {
+	start := time.Now()
+	f.auditAt = start.Add(f.options.Audit)
+	progress := start.Add(progressEvery)
+	_, err := f.readFrom(ctx, store.Cursor{}, func() {
+		if time.Now().After(progress) {
+			progress = time.Now().Add(progressEvery)
+			f.log.Info("loading the journal", zap.Int64("events", f.loaded.Load()), zap.Stringer("written", f.newest))
+		}
+	})
+	if err != nil {
+		return err
+	}
+	f.tables.Prepare()
+	f.tables.SetAsOf(event.TimeOf(start))
+	f.ready.Store(true)
+	f.log.Info("journal loaded", zap.Int64("events", f.loaded.Load()), zap.Duration("took", time.Since(start)))
+	return nil
+}
+
+const (
+	progressEvery = 5 * time.Second
+	leastLate     = time.Second
+	deepEvery     = 12 // times in an overlap
+)
+
+// look reads what is new.
+func (f *Follower) look(ctx context.Context) error {
+	now := time.Now()
+	back := f.late
+	deep := !now.Before(f.deepAt)
+	if deep {
+		back = f.options.Overlap
+	}
+	// A writer whose clock is ahead must not hide the others.
+	from := min(f.newest, event.TimeOf(now)) - event.Time(back.Milliseconds())
+	lateness, err := f.readFrom(ctx, store.Cursor{WrittenAt: from}, func() {})
+	if err != nil {
+		return err
+	}
+	f.adapt(lateness, deep)
+	if err := f.retryShort(ctx, now); err != nil {
+		return err
+	}
+	if err := f.auditSome(ctx, now); err != nil {
+		return err
+	}
+	f.tables.SetAsOf(event.TimeOf(now))
+	f.metrics.looks.Observe(time.Since(now).Seconds())
+	return nil
+}
+
+// adapt sets how far back the next looks begin: half again as far as an entry
+// was late, and slowly less when none is.
+func (f *Follower) adapt(lateness time.Duration, deep bool) {
+	if deep {
+		f.deepAt = time.Now().Add(f.options.Overlap / deepEvery)
+		f.late = f.late * 9 / 10
+	}
+	f.late = min(max(f.late, lateness*3/2, leastLate), f.options.Overlap)
+	f.metrics.late.Set(f.late.Seconds())
+}
+
+// page is how many entries of the journal are read at a time.
+const page = 1000
+
+// readFrom adds the events of all entries after the cursor that are not in
+// yet. It returns how much older than the newest entry the latest-coming of them was.
+func (f *Follower) readFrom(ctx context.Context, after store.Cursor, step func()) (lateness time.Duration, err error) {
+	var fresh []store.Batch
+	events := 0
+	for {
+		entries, err := f.store.Batches(ctx, after, page)
+		if err != nil {
+			return 0, fmt.Errorf("read the journal: %w", err)
+		}
+		for _, entry := range entries {
+			lateness = max(lateness, f.sight(entry))
+			if f.missing(entry) > 0 && f.short[keyOf(entry)] == nil {
+				fresh, events = append(fresh, entry), events+entry.Stored
+			}
+			after = store.After(entry)
+		}
+		if last := len(entries) < page; last || events >= readers*f.options.Group {
+			if err := f.take(ctx, fresh); err != nil || last {
+				return lateness, err
+			}
+			fresh, events = nil, 0
+			step()
+		}
+	}
+}
+
+// sight notes the entry's time, and says how late it came if it was not known.
+func (f *Follower) sight(entry store.Batch) (late time.Duration) {
+	if entry.WrittenAt >= f.newest {
+		f.newest = min(entry.WrittenAt, event.TimeOf(time.Now().Add(f.options.Overlap)))
+	} else if f.ready.Load() && f.missing(entry) > 0 {
+		late = time.Duration(f.newest-entry.WrittenAt) * time.Millisecond
+	}
+	return late
+}
+
+// missing is how many of the entry's events are not in.
+func (f *Follower) missing(entry store.Batch) int {
+	if entry.Stored == 0 {
+		return 0
+	}
+	return max(0, entry.Stored-f.tables.Project(entry.Project).Has(entry))
+}
