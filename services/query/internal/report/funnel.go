@@ -1,0 +1,894 @@
+package report
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/bits"
+	"slices"
+
+	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/services/query/internal/columns"
+)
+
+// FunnelRequest asks how many get from step to step. What a chain of steps is,
+// and which chain of an actor counts, is written at finder.
+type FunnelRequest struct {
+	Steps      []FunnelStep `json:"steps"`
+	Order      string       `json:"order"`
+	Window     period       `json:"window"`
+	Entry      string       `json:"entry"`
+	Exclusions []Exclusion  `json:"exclusions"`
+	Breakdown  *Breakdown   `json:"breakdown,omitempty"`
+	View       string       `json:"view"`
+	FromStep   *int         `json:"from_step,omitempty"` // of the view time_to_convert
+	ToStep     *int         `json:"to_step,omitempty"`
+	BinCount   int          `json:"bin_count,omitempty"` // 0: by the number of conversions
+	Interval   Interval     `json:"interval,omitempty"`  // of the view trend
+	WeekStart  string       `json:"week_start,omitempty"`
+	Common
+}
+
+// FunnelStep is one step: which events do it, and whether it may be skipped.
+type FunnelStep struct {
+	Selector
+	Optional bool
+}
+
+// MarshalJSON writes the step as a request has it.
+func (s FunnelStep) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Event    string  `json:"event"`
+		Name     string  `json:"name,omitempty"`
+		Filters  Filters `json:"filters"`
+		Optional bool    `json:"optional"`
+	}{s.Event, s.Name, s.Filters, s.Optional})
+}
+
+// Exclusion is an event that must not come between two steps.
+type Exclusion struct {
+	Selector
+	FromStep int
+	ToStep   int
+}
+
+// MarshalJSON writes the exclusion as a request has it.
+func (x Exclusion) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Event    string  `json:"event"`
+		Name     string  `json:"name,omitempty"`
+		Filters  Filters `json:"filters"`
+		FromStep int     `json:"from_step"`
+		ToStep   int     `json:"to_step"`
+	}{x.Event, x.Name, x.Filters, x.FromStep, x.ToStep})
+}
+
+// period is a duration that goes out as text, such as "14d".
+type period event.Time
+
+// MarshalJSON writes the duration so that it reads back as the same.
+func (p period) MarshalJSON() ([]byte, error) { return json.Marshal(durationText(event.Time(p))) }
+
+const (
+	maxExclusions = 20
+	maxWindow     = 3650 * day
+)
+
+// ReadFunnel reads the request of POST funnel.
+func ReadFunnel(p *Params, env Env) (*FunnelRequest, error) {
+	r := p.funnel(env)
+	r.View = p.OneOf("view", "steps", "steps", "time_to_convert", "trend")
+	switch r.View {
+	case "steps":
+		r.Breakdown = p.breakdown(len(r.Steps))
+	case "time_to_convert":
+		p.binning(r)
+	case "trend":
+		r.WeekStart, r.Calendar.WeekStart = p.weekStart()
+		r.Interval = p.interval("interval", Day)
+	}
+	return r, p.Done()
+}
+
+// funnel reads what all funnel routes share.
+func (p *Params) funnel(env Env) *FunnelRequest {
+	r := &FunnelRequest{Common: p.Common(env)}
+	r.Steps = p.funnelSteps(r.Calendar)
+	r.Order = p.OneOf("order", "ordered", "ordered", "strict", "unordered")
+	r.Window = period(p.duration("window", "14d", maxWindow))
+	r.Entry = p.OneOf("entry", "any", "any", "first")
+	r.Exclusions = p.exclusions(r)
+	for i, s := range r.Steps {
+		if s.Optional && (i == 0 || r.Order == "unordered") {
+			p.fail("steps["+decimal(i)+"].optional", "must be false: the first step, and steps without order, cannot be skipped")
+		}
+	}
+	return r
+}
+
+func (p *Params) funnelSteps(c Calendar) []FunnelStep {
+	items := p.list("steps")
+	if len(items) < 2 || len(items) > maxSteps {
+		p.fail("steps", "must be a list of 2 to %d steps, got %d", maxSteps, len(items))
+	}
+	var steps []FunnelStep
+	for i, item := range items {
+		var s FunnelStep
+		s.Selector = p.selector("steps["+decimal(i)+"]", item, c, func(o *Params) { s.Optional = o.Bool("optional", false) })
+		steps = append(steps, s)
+	}
+	return steps
+}
+
+func (p *Params) exclusions(r *FunnelRequest) []Exclusion {
+	items := p.list("exclusions")
+	if len(items) > maxExclusions {
+		p.fail("exclusions", "must be at most %d, got %d", maxExclusions, len(items))
+	}
+	exclusions := []Exclusion{}
+	last := max(1, len(r.Steps)-1)
+	for i, item := range items {
+		name := "exclusions[" + decimal(i) + "]"
+		x := Exclusion{ToStep: last}
+		x.Selector = p.selector(name, item, r.Calendar, func(o *Params) {
+			x.FromStep = o.Int("from_step", 0, 0, last-1)
+			x.ToStep = o.Int("to_step", last, 1, last)
+		})
+		if x.FromStep >= x.ToStep {
+			p.fail(name+".from_step", "must be below to_step, got %d and %d", x.FromStep, x.ToStep)
+		}
+		if r.Order == "unordered" && (x.FromStep != 0 || x.ToStep != last) {
+			p.fail(name+".from_step", "must be 0 and to_step %d without order: there the whole funnel is excluded", last)
+		}
+		exclusions = append(exclusions, x)
+	}
+	return exclusions
+}
+
+func (p *Params) binning(r *FunnelRequest) {
+	last := max(1, len(r.Steps)-1)
+	from, to := p.Int("from_step", 0, 0, last-1), p.Int("to_step", last, 1, last)
+	if from >= to {
+		p.fail("from_step", "must be below to_step, got %d and %d", from, to)
+	}
+	r.FromStep, r.ToStep = &from, &to
+	r.BinCount = p.Int("bin_count", 0, 1, 1000)
+}
+
+// plan are the rules of the request.
+func (r *FunnelRequest) plan() plan {
+	p := plan{steps: len(r.Steps), window: event.Time(r.Window), first: r.Entry == "first"}
+	p.order = map[string]order{"ordered": ordered, "strict": strict, "unordered": unordered}[r.Order]
+	for i, s := range r.Steps {
+		if s.Optional {
+			p.optional |= 1 << i
+		}
+	}
+	for _, x := range r.Exclusions {
+		p.exclusions = append(p.exclusions, stepSpan{x.FromStep, x.ToStep})
+	}
+	return p
+}
+
+// Definition says in words what an answer's numbers mean.
+type Definition struct {
+	Unit        string `json:"unit"`
+	TimeZone    string `json:"time_zone"`
+	Range       string `json:"range"`
+	Window      string `json:"window,omitempty"`
+	Order       string `json:"order,omitempty"`
+	Entry       string `json:"entry,omitempty"`
+	Ties        string `json:"ties,omitempty"`
+	Choice      string `json:"choice,omitempty"`
+	Times       string `json:"times,omitempty"`
+	Optional    string `json:"optional,omitempty"`
+	Exclusions  string `json:"exclusions,omitempty"`
+	Cohort      string `json:"cohort,omitempty"`
+	Interval    string `json:"interval,omitempty"`
+	Mode        string `json:"mode,omitempty"`
+	Attribution string `json:"attribution,omitempty"`
+	Complete    string `json:"complete,omitempty"`
+}
+
+func (c *Common) definition() Definition {
+	return Definition{
+		Unit:     c.Unit.words(),
+		TimeZone: c.Timezone,
+		Range:    "events from " + c.From.String() + " to " + c.To.String() + ", both included",
+	}
+}
+
+func (r *FunnelRequest) definition() Definition {
+	d := r.Common.definition()
+	d.Window = durationText(event.Time(r.Window)) + " from the first step of a chain, its end included"
+	d.Order = map[string]string{
+		"ordered":   "steps in their order, other events may stand between",
+		"strict":    "steps in their order, no other event of the unit that passes the filters between them",
+		"unordered": "step n means any n different steps in the window, in whatever order",
+	}[r.Order]
+	d.Entry = map[string]string{"any": "a chain may start at any first step in the range", "first": "only the first first step in the range starts a chain"}[r.Entry]
+	d.Ties = "events with equal timestamps are taken in whichever order gets further; one event serves one step"
+	d.Choice = "the chain that gets deepest; of those the one that gets there first, then the one with most optional steps, then the one that starts last"
+	d.Times = "from the required step before to this step, in the chain chosen"
+	if slices.ContainsFunc(r.Steps, func(s FunnelStep) bool { return s.Optional }) {
+		d.Optional = "optional steps may be skipped; their users did them in place; rates and times of other steps pass over them"
+	}
+	if len(r.Exclusions) > 0 {
+		d.Exclusions = "an attempt with an excluded event after from_step was reached and before to_step was is void from its first step on"
+		if r.Order == "unordered" {
+			d.Exclusions = "with an excluded event in every chain that gets deepest, the unit keeps the first step and goes no further"
+		}
+	}
+	if r.Breakdown != nil {
+		d.Attribution = r.Breakdown.words()
+	}
+	if r.View == "trend" {
+		d.Complete = "false while the window of a chain that starts in the bucket can still run"
+	}
+	return d
+}
+
+// FunnelAnswer is the answer of POST funnel; which fields are there depends on the view.
+type FunnelAnswer struct {
+	Steps      []StepResult      `json:"funnel_steps,omitempty"`
+	Breakdowns []FunnelBreakdown `json:"breakdowns,omitempty"`
+	*Conversion
+	Rows       []TrendRow `json:"rows,omitempty"`
+	Definition Definition `json:"definition"`
+}
+
+// StepResult is one step's line.
+type StepResult struct {
+	Step       string   `json:"step"`
+	Index      int      `json:"index"`
+	Users      int      `json:"users"`
+	Rate       float64  `json:"conversion_rate"`      // of those who entered, in percent
+	StepRate   float64  `json:"step_conversion_rate"` // of those who did the required step before
+	DropOff    int      `json:"drop_off"`             // who did the required step before and not this one
+	AvgSeconds *float64 `json:"avg_seconds"`
+	Median     *float64 `json:"median_seconds"`
+}
+
+// FunnelBreakdown is the funnel of those with one value.
+type FunnelBreakdown struct {
+	Value any          `json:"value"` // null where the property is missing
+	Steps []StepResult `json:"funnel_steps"`
+}
+
+// Conversion is how long it takes from one step to another.
+type Conversion struct {
+	Bins    [][2]int64 `json:"bins"` // seconds from, users
+	Average *float64   `json:"average_seconds"`
+}
+
+// TrendRow is the funnel of those who started in one bucket.
+type TrendRow struct {
+	Bucket    string  `json:"bucket"`
+	Entered   int     `json:"entered"`
+	Converted int     `json:"converted"`
+	Rate      float64 `json:"rate"`
+	Complete  bool    `json:"complete"`
+}
+
+// Funnel answers POST funnel.
+func Funnel(ctx context.Context, v *columns.View, r *FunnelRequest) (*FunnelAnswer, error) {
+	s, err := r.open(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	answer := &FunnelAnswer{Definition: r.definition()}
+	switch r.View {
+	case "time_to_convert":
+		answer.Conversion, err = s.timeToConvert(ctx)
+	case "trend":
+		answer.Rows, err = s.trend(ctx)
+	default:
+		answer.Steps, answer.Breakdowns, err = s.steps(ctx)
+	}
+	return answer, err
+}
+
+// funnel is a request with what it reads.
+type funnel struct {
+	request    *FunnelRequest
+	source     *source
+	actors     *actors
+	plan       plan
+	stepEvents []selection
+	exclude    []selection
+	between    *selection // strict: what stands in between
+	touch      *touch     // with a breakdown
+}
+
+func (r *FunnelRequest) open(ctx context.Context, v *columns.View) (*funnel, error) {
+	selectors := make([]Selector, 0, len(r.Steps)+len(r.Exclusions))
+	for _, s := range r.Steps {
+		selectors = append(selectors, s.Selector)
+	}
+	for _, x := range r.Exclusions {
+		selectors = append(selectors, x.Selector)
+	}
+	names := append(propertiesOf(r.Filters, selectors...), r.Unit.columns()...)
+	if r.Breakdown != nil {
+		names = append(names, r.Breakdown.Property)
+	}
+	src, err := open(ctx, v, r.From, r.To, names)
+	if err != nil {
+		return nil, err
+	}
+	f := &funnel{request: r, source: src, actors: src.actors(r.Unit), plan: r.plan()}
+	for i, sel := range selectors {
+		if i < len(r.Steps) {
+			f.stepEvents = append(f.stepEvents, src.selectWhere(sel, r.Filters))
+		} else {
+			f.exclude = append(f.exclude, src.selectWhere(sel, r.Filters))
+		}
+	}
+	if f.plan.order == strict {
+		all := src.selectWhere(Selector{Event: AnyEvent}, r.Filters)
+		f.between = &all
+	}
+	if r.Breakdown != nil {
+		f.touch = newTouch(src, r.Breakdown)
+	}
+	return f, nil
+}
+
+// each calls visit for every actor with events, in several goroutines; part
+// says in which partition, so that results need no lock.
+func (f *funnel) each(ctx context.Context, parts []partition, visit func(part int, find *finder, actor uint32, hits []hit)) error {
+	return eachPartition(ctx, parts, func(ctx context.Context, i int, p partition) error {
+		g := gather{source: f.source, actors: f.actors, selections: f.stepEvents, exclusions: f.exclude, all: f.between}
+		find := &finder{plan: f.plan}
+		return g.run(ctx, p, func(actor uint32, hits []hit) { visit(i, find, actor, hits) })
+	})
+}
+
+// steps is the view of steps, with breakdowns when asked.
+func (f *funnel) steps(ctx context.Context) ([]StepResult, []FunnelBreakdown, error) {
+	if k := f.kernel(); k != nil {
+		total, err := k.run(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		return f.lines(total), nil, nil
+	}
+	parts := f.actors.partitions()
+	totals := make([]stepTotal, len(parts))
+	groups := make([]map[uint32]*stepTotal, len(parts))
+	err := f.each(ctx, parts, func(part int, find *finder, _ uint32, hits []hit) {
+		c := find.best(hits, anytime)
+		totals[part].add(&f.plan, &c)
+		if f.touch == nil {
+			return
+		}
+		if groups[part] == nil {
+			groups[part] = map[uint32]*stepTotal{}
+		}
+		f.touch.each(hits, func(value uint32, hits []hit) {
+			c := find.best(hits, anytime)
+			if c.depth == 0 {
+				return
+			}
+			if groups[part][value] == nil {
+				groups[part][value] = &stepTotal{}
+			}
+			groups[part][value].add(&f.plan, &c)
+		})
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	total := merge(totals)
+	if f.touch == nil {
+		return f.lines(total), nil, nil
+	}
+	byValue, err := mergeGroups(groups)
+	if err != nil {
+		return nil, nil, err
+	}
+	breakdowns, err := f.breakdowns(ctx, parts, byValue)
+	return f.lines(total), breakdowns, err
+}
+
+// breakdowns are the funnels of the values most entered with, and of all others together.
+func (f *funnel) breakdowns(ctx context.Context, parts []partition, byValue map[uint32]*stepTotal) ([]FunnelBreakdown, error) {
+	ranked := f.touch.rank(byValue, func(t *stepTotal) int { return t.users[0] })
+	top := ranked[:min(len(ranked), f.request.Breakdown.Limit)]
+	breakdowns := []FunnelBreakdown{}
+	for _, value := range top {
+		breakdowns = append(breakdowns, FunnelBreakdown{f.touch.label(value), f.lines(byValue[value])})
+	}
+	if len(top) == len(ranked) {
+		return breakdowns, nil
+	}
+	rest, err := f.others(ctx, parts, ranked[len(top):])
+	return append(breakdowns, FunnelBreakdown{Other, f.lines(rest)}), err
+}
+
+// others is the funnel of the values beyond the limit; an actor that has
+// several of them counts once, by the one with which it got deepest.
+func (f *funnel) others(ctx context.Context, parts []partition, values []uint32) (*stepTotal, error) {
+	in := make([]bool, len(f.touch.values))
+	for _, value := range values {
+		in[value] = true
+	}
+	totals := make([]stepTotal, len(parts))
+	err := f.each(ctx, parts, func(part int, find *finder, _ uint32, hits []hit) {
+		var best chain
+		f.touch.each(hits, func(value uint32, hits []hit) {
+			if !in[value] {
+				return
+			}
+			if c := find.best(hits, anytime); c.depth > best.depth {
+				best = c
+			}
+		})
+		totals[part].add(&f.plan, &best)
+	})
+	return merge(totals), err
+}
+
+// stepTotal adds up chains.
+type stepTotal struct {
+	users [maxSteps]int
+	times [maxSteps][]event.Time // from the required step before
+}
+
+func (t *stepTotal) add(p *plan, c *chain) {
+	if p.order == unordered {
+		t.addUnordered(c)
+		return
+	}
+	before := 0
+	for rest := c.done; rest != 0; rest &= rest - 1 {
+		step := bits.TrailingZeros32(rest)
+		t.users[step]++
+		if step > 0 {
+			t.times[step] = append(t.times[step], c.at[step]-c.at[before])
+		}
+		if p.optional&(1<<step) == 0 {
+			before = step
+		}
+	}
+}
+
+// addUnordered counts by how many steps were done, and times them in the order in which they were.
+func (t *stepTotal) addUnordered(c *chain) {
+	for n, at := range c.inTime() {
+		t.users[n]++
+		if n > 0 {
+			t.times[n] = append(t.times[n], at-c.inTime()[n-1])
+		}
+	}
+}
+
+// inTime are the times of the steps done, ascending.
+func (c *chain) inTime() []event.Time {
+	var times []event.Time
+	for rest := c.done; rest != 0; rest &= rest - 1 {
+		times = append(times, c.at[bits.TrailingZeros32(rest)])
+	}
+	slices.Sort(times)
+	return times
+}
+
+func merge(totals []stepTotal) *stepTotal {
+	sum := &stepTotal{}
+	for i := range totals {
+		sum.join(&totals[i])
+	}
+	return sum
+}
+
+func (t *stepTotal) join(o *stepTotal) {
+	for step := range t.users {
+		t.users[step] += o.users[step]
+		t.times[step] = append(t.times[step], o.times[step]...)
+	}
+}
+
+func mergeGroups(groups []map[uint32]*stepTotal) (map[uint32]*stepTotal, error) {
+	merged := map[uint32]*stepTotal{}
+	for _, group := range groups {
+		for value, total := range group {
+			if merged[value] == nil {
+				merged[value] = total
+			} else {
+				merged[value].join(total)
+			}
+		}
+		if len(merged) > maxGroups {
+			return nil, tooManyGroups("breakdown")
+		}
+	}
+	return merged, nil
+}
+
+// lines are the answer's steps.
+func (f *funnel) lines(t *stepTotal) []StepResult {
+	lines := make([]StepResult, f.plan.steps)
+	before := t.users[0]
+	for i := range lines {
+		users := t.users[i]
+		lines[i] = StepResult{
+			Step: f.request.Steps[i].Label(), Index: i, Users: users,
+			Rate: percent(users, t.users[0]), StepRate: percent(users, before), DropOff: before - users,
+		}
+		if len(t.times[i]) > 0 {
+			slices.Sort(t.times[i])
+			lines[i].AvgSeconds, lines[i].Median = ptr(seconds(meanTime(t.times[i]))), ptr(seconds(medianTime(t.times[i])))
+		}
+		if f.plan.optional&(1<<i) == 0 {
+			before = users
+		}
+	}
+	return lines
+}
+
+// seconds is a time in milliseconds as seconds, to the millisecond.
+func seconds(ms float64) float64 { return math.Round(ms) / 1000 }
+
+func meanTime(sorted []event.Time) float64 {
+	sum := 0.0
+	for _, t := range sorted {
+		sum += float64(t)
+	}
+	return sum / float64(len(sorted))
+}
+
+func medianTime(sorted []event.Time) float64 {
+	n := len(sorted)
+	return float64(sorted[(n-1)/2]+sorted[n/2]) / 2
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// timeToConvert is the view time_to_convert: how long the actors that did both
+// steps took from one to the other. Bins run from the shortest time to the
+// longest, ⌈³√n⌉ of them for n actors unless the request says how many; a last
+// one starts at or after the longest time. All are equally wide, in whole
+// seconds; where all times are equal, a minute.
+func (f *funnel) timeToConvert(ctx context.Context) (*Conversion, error) {
+	parts := f.actors.partitions()
+	found := make([][]event.Time, len(parts))
+	from, to := *f.request.FromStep, *f.request.ToStep
+	err := f.each(ctx, parts, func(part int, find *finder, _ uint32, hits []hit) {
+		c := find.best(hits, anytime)
+		if f.plan.order == unordered {
+			if times := c.inTime(); to < len(times) {
+				found[part] = append(found[part], times[to]-times[from])
+			}
+		} else if both := uint32(1<<from | 1<<to); c.done&both == both {
+			found[part] = append(found[part], c.at[to]-c.at[from])
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	times := slices.Concat(found...)
+	slices.Sort(times)
+	return convert(times, f.request.BinCount), nil
+}
+
+const maxAutoBins = 60
+
+func convert(sorted []event.Time, bins int) *Conversion {
+	c := &Conversion{Bins: [][2]int64{}}
+	if len(sorted) == 0 {
+		return c
+	}
+	c.Average = ptr(seconds(meanTime(sorted)))
+	if bins == 0 {
+		bins = min(maxAutoBins, int(math.Ceil(math.Cbrt(float64(len(sorted)))-1e-9)))
+	}
+	shortest := int64(sorted[0] / second)
+	longest := float64(sorted[len(sorted)-1]) / 1000
+	width := max(0, int64(math.Ceil((longest-float64(shortest))/float64(bins))))
+	if width == 0 {
+		width = 60
+	}
+	for i := range bins + 1 {
+		c.Bins = append(c.Bins, [2]int64{shortest + int64(i)*width, 0})
+	}
+	for _, t := range sorted {
+		c.Bins[min(int64(bins), (int64(t/second)-shortest)/width)][1]++
+	}
+	return c
+}
+
+// trend is the view trend: of the actors with a first step in a bucket, how
+// many converted from one of those. An actor counts once in each bucket in
+// which it starts, and the range cuts chains as everywhere.
+func (f *funnel) trend(ctx context.Context) ([]TrendRow, error) {
+	buckets, err := f.request.Calendar.Cut(f.request.Interval, f.request.From, f.request.To)
+	if err != nil {
+		return nil, err
+	}
+	parts := f.actors.partitions()
+	entered, converted := make([][]int, len(parts)), make([][]int, len(parts))
+	goal := bits.Len32((1<<f.plan.steps - 1) &^ f.plan.optional)
+	err = f.each(ctx, parts, func(part int, find *finder, _ uint32, hits []hit) {
+		if entered[part] == nil {
+			entered[part], converted[part] = make([]int, buckets.Len()), make([]int, buckets.Len())
+		}
+		for _, n := range startBuckets(find, hits, buckets) {
+			since, until := buckets.Starts[n], buckets.EndOf(n)
+			entered[part][n]++
+			if find.best(within(hits, since, until+f.plan.window), starts{since, until}).depth >= goal {
+				converted[part][n]++
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return f.trendRows(buckets, addUp(entered, buckets.Len()), addUp(converted, buckets.Len())), nil
+}
+
+func startBuckets(find *finder, hits []hit, buckets *Buckets) []int {
+	var found []int
+	find.entries(hits, func(at event.Time) {
+		if n := buckets.Index(at); len(found) == 0 || found[len(found)-1] != n {
+			found = append(found, n)
+		}
+	})
+	return found
+}
+
+func (f *funnel) trendRows(buckets *Buckets, entered, converted []int) []TrendRow {
+	rows := make([]TrendRow, buckets.Len())
+	for n, label := range buckets.Labels() {
+		over := buckets.EndOf(n)-1+f.plan.window < f.request.Now
+		rows[n] = TrendRow{label, entered[n], converted[n], percent(converted[n], entered[n]), over}
+	}
+	return rows
+}
+
+func addUp(parts [][]int, n int) []int {
+	sums := make([]int, n)
+	for _, part := range parts {
+		for i, v := range part {
+			sums[i] += v
+		}
+	}
+	return sums
+}
+
+// FunnelUsersRequest asks who stands behind a number of a funnel.
+type FunnelUsersRequest struct {
+	*FunnelRequest
+	Step    int    `json:"step"`
+	Dropped bool   `json:"dropped"`
+	Limit   int    `json:"limit"`
+	Cursor  string `json:"cursor,omitempty"`
+}
+
+// ReadFunnelUsers reads the request of POST funnel/users.
+func ReadFunnelUsers(p *Params, env Env) (*FunnelUsersRequest, error) {
+	r := &FunnelUsersRequest{FunnelRequest: p.funnel(env)}
+	r.View = p.OneOf("view", "steps", "steps")
+	if !p.Has("step") {
+		p.fail("step", "is required: the index of a step, from 0")
+	}
+	r.Step = p.Int("step", 0, 0, max(1, len(r.Steps)-1))
+	r.Dropped = p.Bool("dropped", false)
+	if r.Dropped && r.Step == 0 {
+		p.fail("step", "must be 1 or more with dropped: nobody is lost before the first step")
+	}
+	r.Limit = p.Int("limit", 100, 1, 10_000)
+	r.Cursor = p.String("cursor", "")
+	return r, p.Done()
+}
+
+// FunnelUsersAnswer is a page of users, in the order of their names.
+type FunnelUsersAnswer struct {
+	Users      []FunnelUser `json:"users"`
+	NextCursor string       `json:"next_cursor,omitempty"`
+	Definition Definition   `json:"definition"`
+}
+
+// FunnelUser is one of those behind a number.
+type FunnelUser struct {
+	UserID string     `json:"user_id"`
+	At     event.Time `json:"at"` // of the step; of those lost, of the last step they did
+}
+
+// FunnelUsers answers POST funnel/users.
+func FunnelUsers(ctx context.Context, v *columns.View, r *FunnelUsersRequest) (*FunnelUsersAnswer, error) {
+	f, err := r.open(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	after, err := readCursor(r.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	parts := f.actors.partitions()
+	found := make([][]FunnelUser, len(parts))
+	err = f.each(ctx, parts, func(part int, find *finder, actor uint32, hits []hit) {
+		c := find.best(hits, anytime)
+		if at, ok := r.counts(f, &c); ok {
+			if name := f.actors.name(actor); after == nil || name > *after {
+				found[part] = append(found[part], FunnelUser{name, at})
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	users := slices.Concat(found...)
+	slices.SortFunc(users, func(a, b FunnelUser) int { return cmp.Compare(a.UserID, b.UserID) })
+	answer := &FunnelUsersAnswer{Users: users[:min(len(users), r.Limit)], Definition: r.definition()}
+	if len(users) > r.Limit {
+		answer.NextCursor = cursorAfter(users[r.Limit-1].UserID)
+	}
+	if answer.Users == nil {
+		answer.Users = []FunnelUser{}
+	}
+	return answer, nil
+}
+
+// counts says whether a chain is one of those asked for, and when.
+func (r *FunnelUsersRequest) counts(f *funnel, c *chain) (event.Time, bool) {
+	if c.depth == 0 {
+		return 0, false
+	}
+	times := c.inTime()
+	did, before := c.done&(1<<r.Step) != 0, true
+	at := c.at[r.Step]
+	if f.plan.order == unordered {
+		did, before = r.Step < len(times), r.Step <= len(times)
+		at = times[min(r.Step, len(times)-1)]
+	} else {
+		required := max(0, f.plan.lowest(r.Step))
+		before = c.done&(1<<required) != 0
+	}
+	if r.Dropped {
+		return times[len(times)-1], before && !did
+	}
+	return at, did
+}
+
+// FunnelExplainRequest asks how one user went through a funnel.
+type FunnelExplainRequest struct {
+	*FunnelRequest
+	UserID string `json:"user_id"`
+}
+
+// ReadFunnelExplain reads the request of POST funnel/explain.
+func ReadFunnelExplain(p *Params, env Env) (*FunnelExplainRequest, error) {
+	r := &FunnelExplainRequest{FunnelRequest: p.funnel(env), UserID: p.Required("user_id", "the user to explain")}
+	r.View = p.OneOf("view", "steps", "steps")
+	return r, p.Done()
+}
+
+// FunnelExplainAnswer says which event filled which step, and why it stopped.
+type FunnelExplainAnswer struct {
+	UserID     string       `json:"user_id"`
+	Entered    bool         `json:"entered"`
+	Converted  bool         `json:"converted"`
+	Reached    int          `json:"reached"` // the deepest step, from 0; -1 when not entered
+	Steps      []StepFilled `json:"steps"`
+	Stopped    string       `json:"stopped"`
+	Void       []event.Time `json:"void_starts"` // starts whose attempt met an excluded event
+	Entries    []event.Time `json:"entries"`     // the starts that count
+	Definition Definition   `json:"definition"`
+}
+
+// StepFilled is a step and the event that filled it.
+type StepFilled struct {
+	Step    string       `json:"step"`
+	Index   int          `json:"index"`
+	Filled  bool         `json:"filled"`
+	At      event.Time   `json:"at"`
+	Seconds *float64     `json:"seconds_since_start"`
+	Event   *event.Event `json:"event"`
+}
+
+// FunnelExplain answers POST funnel/explain.
+func FunnelExplain(ctx context.Context, v *columns.View, r *FunnelExplainRequest) (*FunnelExplainAnswer, error) {
+	f, err := r.open(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	answer := &FunnelExplainAnswer{UserID: r.UserID, Reached: -1, Definition: r.definition(), Void: []event.Time{}, Entries: []event.Time{}}
+	var found chain
+	var hits []hit
+	if actor, ok := f.actors.number(r.UserID); ok {
+		err = f.each(ctx, []partition{{actor, actor + 1}}, func(_ int, find *finder, _ uint32, theirs []hit) {
+			found, hits = find.best(theirs, anytime), slices.Clone(theirs)
+			answer.starts(find)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	answer.Reached = found.depth - 1
+	answer.Entered = found.depth > 0
+	answer.Converted = found.depth >= bits.Len32((1<<f.plan.steps-1)&^f.plan.optional)
+	if err := answer.fill(ctx, f, &found, hits); err != nil {
+		return nil, err
+	}
+	answer.Stopped = f.why(&found, hits, answer)
+	return answer, nil
+}
+
+func (a *FunnelExplainAnswer) starts(find *finder) {
+	for i, g := range find.groups {
+		switch {
+		case !find.entersAt(i):
+		case !find.void[i]:
+			a.Entries = append(a.Entries, g.at)
+		case !find.plan.first || len(a.Entries)+len(a.Void) == 0:
+			a.Void = append(a.Void, g.at)
+		}
+	}
+}
+
+// fill puts the raw events to the steps that they filled.
+func (a *FunnelExplainAnswer) fill(ctx context.Context, f *funnel, c *chain, hits []hit) error {
+	var refs []columns.Ref
+	var filled []int
+	for i, s := range f.request.Steps {
+		a.Steps = append(a.Steps, StepFilled{Step: s.Label(), Index: i})
+		if c.done&(1<<i) == 0 {
+			continue
+		}
+		h := hits[c.hit[i]]
+		since := seconds(float64(h.at - c.inTime()[0]))
+		a.Steps[i] = StepFilled{Step: s.Label(), Index: i, Filled: true, At: h.at, Seconds: &since}
+		refs, filled = append(refs, f.source.days[h.day].Ref(h.row)), append(filled, i)
+	}
+	k := 0
+	return f.source.view.Events(ctx, refs, func(e *event.Event) error {
+		kept := *e
+		for k < len(filled)-1 && a.Steps[filled[k]].At != kept.Timestamp {
+			k++ // the event before this one is not stored any more
+		}
+		a.Steps[filled[k]].Event = &kept
+		k++
+		return nil
+	})
+}
+
+// why says in words what the next step lacked.
+func (f *funnel) why(c *chain, hits []hit, a *FunnelExplainAnswer) string {
+	switch {
+	case a.Converted:
+		return "did not stop: the last step is done"
+	case len(hits) == 0:
+		return "no event in the range matches a step"
+	case c.depth == 0 && len(a.Void) > 0:
+		return "every attempt met an excluded event between its steps"
+	case c.depth == 0:
+		return "no event in the range matches the first step"
+	}
+	if f.plan.order == unordered {
+		return fmt.Sprintf("no window of %s has more than %d different steps", durationText(f.plan.window), c.depth)
+	}
+	return f.whyNotNext(c, hits)
+}
+
+func (f *funnel) whyNotNext(c *chain, hits []hit) string {
+	next := c.depth
+	for next < f.plan.steps-1 && f.plan.optional&(1<<next) != 0 {
+		next++
+	}
+	label, reached := f.request.Steps[next].Label(), c.at[c.depth-1]
+	start := c.inTime()[0]
+	for _, h := range hits {
+		if h.at < reached || h.steps&(1<<next) == 0 {
+			continue
+		}
+		if f.plan.order == strict {
+			return fmt.Sprintf("other events stand between step %d and %q at %s", c.depth-1, label, h.at)
+		}
+		if h.at-start > f.plan.window {
+			return fmt.Sprintf("%q came at %s, after the window ended at %s", label, h.at, start+f.plan.window)
+		}
+	}
+	return fmt.Sprintf("no event matches %q after %s and within the range", label, reached)
+}

@@ -1,0 +1,526 @@
+package report
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"sort"
+	"sync"
+
+	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/fault"
+	"github.com/maidian/maidian/services/query/internal/columns"
+)
+
+// source is what one query reads: the days of a stretch of time, and the
+// columns that its filters look at, brought into memory once.
+type source struct {
+	view    *columns.View
+	from    event.Time // inclusive
+	to      event.Time // inclusive
+	days    []*columns.Day
+	columns map[string][]*columns.Column // by name, then by index into days
+}
+
+// open reads the columns named; a name may stand several times.
+func open(ctx context.Context, v *columns.View, from, to event.Time, names []string) (*source, error) {
+	s := &source{view: v, from: from, to: to, days: v.Days(from, to), columns: map[string][]*columns.Column{}}
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	names = slices.DeleteFunc(names, func(name string) bool { return name == timestampField })
+	if len(names) == 0 {
+		return s, ctx.Err()
+	}
+	if err := v.Load(ctx, s.days, names...); err != nil {
+		return nil, err
+	}
+	for _, d := range s.days {
+		found, err := d.Columns(ctx, names...)
+		if err != nil {
+			return nil, err
+		}
+		for i, name := range names {
+			s.columns[name] = append(s.columns[name], found[i])
+		}
+	}
+	return s, ctx.Err()
+}
+
+// values is the longest of a column's dictionaries: it holds every code of every day.
+func (s *source) values(name string) []event.Value {
+	var longest []event.Value
+	for _, c := range s.columns[name] {
+		if len(c.Values) > len(longest) {
+			longest = c.Values
+		}
+	}
+	return longest
+}
+
+// inRange is the part of a day's rows' times that lies in the source's range;
+// whole says that all of them do.
+func (s *source) inRange(d *columns.Day) (lo, hi uint32, whole bool) {
+	start := d.Start()
+	first, last := max(0, s.from-start), min(day-1, s.to-start)
+	return uint32(first), uint32(last), first == 0 && last == day-1
+}
+
+// timestampField is answered from the rows' times: a dictionary of them would be as long as the day.
+const timestampField = "timestamp"
+
+// matcher decides filters for many rows at once. Each filter was evaluated
+// once for every value of its column's dictionary; a row is a look-up by code.
+type matcher struct {
+	source *source
+	nodes  []node // all must hold
+}
+
+type node struct {
+	and, or []node
+	not     *node
+	columns []*columns.Column // by day
+	yes     []bool            // by code
+	moment  predicate         // for the timestamp
+}
+
+// compile makes a matcher, or nil when there is nothing to check.
+func (s *source) compile(fs Filters) *matcher {
+	if len(fs) == 0 {
+		return nil
+	}
+	return &matcher{source: s, nodes: s.nodes(fs)}
+}
+
+func (s *source) nodes(fs []Filter) []node {
+	nodes := make([]node, len(fs))
+	for i, f := range fs {
+		switch {
+		case f.And != nil:
+			nodes[i].and = s.nodes(f.And)
+		case f.Or != nil:
+			nodes[i].or = s.nodes(f.Or)
+		case f.Not != nil:
+			nodes[i].not = &s.nodes([]Filter{*f.Not})[0]
+		case f.Property == timestampField:
+			nodes[i].moment = f.match
+		default:
+			nodes[i].columns = s.columns[f.Property]
+			nodes[i].yes = tabulate(f.match, s.values(f.Property))
+		}
+	}
+	return nodes
+}
+
+func tabulate(match predicate, values []event.Value) []bool {
+	yes := make([]bool, len(values))
+	for code, v := range values {
+		yes[code] = match(v)
+	}
+	return yes
+}
+
+// and clears the marks of the rows, from row lo of the day on, for which a filter does not hold.
+func (m *matcher) and(dayIndex, lo int, marks []bool) {
+	if m != nil {
+		m.all(m.nodes, dayIndex, lo, marks)
+	}
+}
+
+func (m *matcher) all(nodes []node, dayIndex, lo int, marks []bool) {
+	for i := range nodes {
+		m.node(&nodes[i], dayIndex, lo, marks)
+	}
+}
+
+func (m *matcher) node(n *node, dayIndex, lo int, marks []bool) {
+	switch {
+	case n.and != nil:
+		m.all(n.and, dayIndex, lo, marks)
+	case n.or != nil:
+		m.any(n.or, dayIndex, lo, marks)
+	case n.not != nil:
+		held := trues(len(marks))
+		m.node(n.not, dayIndex, lo, held)
+		for i, h := range held {
+			marks[i] = marks[i] && !h
+		}
+	case n.moment != nil:
+		d := m.source.days[dayIndex]
+		for i, t := range d.Times()[lo : lo+len(marks)] {
+			marks[i] = marks[i] && n.moment(event.Value{Kind: event.Numeric, Number: float64(d.Start() + event.Time(t))})
+		}
+	default:
+		yes := n.yes
+		for i, code := range n.columns[dayIndex].Codes[lo : lo+len(marks)] {
+			marks[i] = marks[i] && yes[code]
+		}
+	}
+}
+
+func (m *matcher) any(nodes []node, dayIndex, lo int, marks []bool) {
+	anyHeld := make([]bool, len(marks))
+	for i := range nodes {
+		held := trues(len(marks))
+		m.node(&nodes[i], dayIndex, lo, held)
+		for j, h := range held {
+			anyHeld[j] = anyHeld[j] || h
+		}
+	}
+	for i, h := range anyHeld {
+		marks[i] = marks[i] && h
+	}
+}
+
+func trues(n int) []bool {
+	marks := make([]bool, n)
+	for i := range marks {
+		marks[i] = true
+	}
+	return marks
+}
+
+// selection is a selector made ready: which runs it reads and which of their rows.
+type selection struct {
+	event string
+	match *matcher // nil: every row
+}
+
+// selectWhere makes a selector ready, with filters that hold for every event of the query.
+func (s *source) selectWhere(sel Selector, common Filters) selection {
+	return selection{sel.Event, s.compile(slices.Concat(common, sel.conditions()))}
+}
+
+func (s selection) reads(eventType string) bool { return s.event == AnyEvent || s.event == eventType }
+
+// propertiesOf are the names that the filters of a query and its selectors look at.
+func propertiesOf(common Filters, selectors ...Selector) []string {
+	var names []string
+	add := func(name string) { names = append(names, name) }
+	common.properties(add)
+	for _, sel := range selectors {
+		sel.conditions().properties(add)
+	}
+	return names
+}
+
+// actors numbers those who are counted: users, sessions, or values of a property.
+type actors struct {
+	unit    Unit
+	source  *source
+	count   int
+	columns []*columns.Column // of a property, by day
+	values  []event.Value
+}
+
+func (s *source) actors(u Unit) *actors {
+	a := &actors{unit: u, source: s}
+	switch u.Kind {
+	case SessionUnit:
+		a.count = s.view.SessionCount()
+	case PropertyUnit:
+		a.columns, a.values = s.columns[u.Property], s.values(u.Property)
+		a.count = len(a.values)
+	default:
+		a.count = s.view.UserCount()
+	}
+	return a
+}
+
+// of are the actors of a day's rows, by row; absent says that number 0 is nobody.
+func (a *actors) of(dayIndex int) (numbers []uint32, absent bool) {
+	switch a.unit.Kind {
+	case SessionUnit:
+		return a.source.days[dayIndex].Sessions(), false
+	case PropertyUnit:
+		return a.columns[dayIndex].Codes, true
+	}
+	return a.source.days[dayIndex].Users(), false
+}
+
+// name is how an actor stands in an answer.
+func (a *actors) name(n uint32) string {
+	switch a.unit.Kind {
+	case SessionUnit:
+		return a.source.view.SessionName(n)
+	case PropertyUnit:
+		return a.values[n].String()
+	}
+	return a.source.view.UserName(n)
+}
+
+// number finds an actor by its name.
+func (a *actors) number(name string) (uint32, bool) {
+	switch a.unit.Kind {
+	case UserUnit:
+		return a.source.view.UserNumber(name)
+	case PropertyUnit:
+		n := slices.IndexFunc(a.values, func(v event.Value) bool { return v.Kind != event.Absent && v.String() == name })
+		return uint32(n), n >= 0
+	}
+	for n := range a.count {
+		if a.source.view.SessionName(uint32(n)) == name {
+			return uint32(n), true
+		}
+	}
+	return 0, false
+}
+
+// columns is the column that a unit reads, if any.
+func (u Unit) columns() []string {
+	if u.Kind == PropertyUnit {
+		return []string{u.Property}
+	}
+	return nil
+}
+
+// stretch is the part of a run whose rows belong to actors lo … hi-1: a slice
+// of it where rows stand by actor, else all of it.
+func (a *actors) stretch(dayIndex int, run columns.Run, lo, hi uint32) (from, to int) {
+	if a.unit.Kind != UserUnit {
+		return run.Lo, run.Hi
+	}
+	users := a.source.days[dayIndex].Users()[run.Lo:run.Hi]
+	from = run.Lo + sort.Search(len(users), func(i int) bool { return users[i] >= lo })
+	to = run.Lo + sort.Search(len(users), func(i int) bool { return users[i] >= hi })
+	return from, to
+}
+
+// hit is one row that a query reads: when, whose, and which selectors it matches.
+type hit struct {
+	at     event.Time
+	actor  uint32
+	steps  uint32 // bit n: selector n
+	day    uint32 // index into the source's days
+	row    uint32
+	others uint32 // bit n: excluded event n
+}
+
+// maxHits is the most rows that one query may hold in memory at a time, over all its workers.
+const maxHits = 40_000_000
+
+func tooManyHits() error {
+	return fault.New(fault.Exceeded, "too_many_events", "the query would hold more than %d matching events in memory at once; shorten the range or filter further", maxHits)
+}
+
+// partition is actors lo … hi-1, worked on by one goroutine.
+type partition struct{ lo, hi uint32 }
+
+// partitions cuts the actors so that the work of each part fits into caches
+// and a cancelled query ends soon. Units whose rows are scattered are cut once
+// for each worker, since each part has to look at every row.
+func (a *actors) partitions() []partition {
+	workers := runtime.GOMAXPROCS(0)
+	n := workers
+	if a.unit.Kind == UserUnit {
+		n = max(workers, (a.count+partitionSize-1)/partitionSize)
+	}
+	n = max(1, min(n, a.count))
+	parts := make([]partition, 0, n)
+	for i := range n {
+		lo, hi := a.count*i/n, a.count*(i+1)/n
+		parts = append(parts, partition{uint32(lo), uint32(hi)})
+	}
+	return parts
+}
+
+const partitionSize = 16_384
+
+// eachPartition runs work for every partition on all processors and stops at
+// the first error, or when ctx ends. Index says which partition it is.
+func eachPartition(ctx context.Context, parts []partition, work func(ctx context.Context, index int, p partition) error) error {
+	return parallel(ctx, len(parts), func(ctx context.Context, i int) error { return work(ctx, i, parts[i]) })
+}
+
+// parallel runs work(0) … work(n-1) on all processors.
+func parallel(ctx context.Context, n int, work func(ctx context.Context, i int) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range min(n, runtime.GOMAXPROCS(0)) {
+		wg.Go(func() {
+			for i := range next {
+				if err := work(ctx, i); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	for i := range n {
+		if ctx.Err() != nil {
+			break
+		}
+		select {
+		case next <- i:
+		case <-ctx.Done():
+		}
+	}
+	close(next)
+	wg.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// gather collects a partition's rows that match a selector or an exclusion,
+// actor by actor and in the order of time. With all, rows that match none are
+// in as well: strict funnels look at them.
+type gather struct {
+	source     *source
+	actors     *actors
+	selections []selection
+	exclusions []selection
+	all        *selection // the rows that stand in between, for strict order
+
+	hits    []hit
+	sorted  []hit
+	marks   []bool
+	steps   []uint32
+	others  []uint32
+	offsets []int
+}
+
+// run calls yield for each actor that has hits; the slice is good until yield returns.
+func (g *gather) run(ctx context.Context, p partition, yield func(actor uint32, hits []hit)) error {
+	g.hits = g.hits[:0]
+	for i, d := range g.source.days {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for _, run := range d.Runs() {
+			g.read(i, d, run, p)
+		}
+		if len(g.hits) > maxHits/runtime.GOMAXPROCS(0) {
+			return tooManyHits()
+		}
+	}
+	g.sort(p)
+	return g.deliver(ctx, p, yield)
+}
+
+func (g *gather) read(dayIndex int, d *columns.Day, run columns.Run, p partition) {
+	if !g.wants(run.Type) {
+		return
+	}
+	lo, hi := g.actors.stretch(dayIndex, run, p.lo, p.hi)
+	if lo == hi {
+		return
+	}
+	g.steps = append(g.steps[:0], make([]uint32, hi-lo)...)
+	g.others = append(g.others[:0], make([]uint32, hi-lo)...)
+	g.mark(g.selections, g.steps, dayIndex, run.Type, lo)
+	g.mark(g.exclusions, g.others, dayIndex, run.Type, lo)
+	between := g.between(dayIndex, run.Type, lo, hi)
+	first, last, _ := g.source.inRange(d)
+	numbers, absent := g.actors.of(dayIndex)
+	times, start := d.Times(), d.Start()
+	for i := range g.steps {
+		row := lo + i
+		actor, at := numbers[row], times[row]
+		if g.steps[i]|g.others[i] == 0 && !between(i) || at < first || at > last || actor < p.lo || actor >= p.hi || absent && actor == 0 {
+			continue
+		}
+		g.hits = append(g.hits, hit{start + event.Time(at), actor, g.steps[i], uint32(dayIndex), uint32(row), g.others[i]})
+	}
+}
+
+func (g *gather) wants(eventType string) bool {
+	reads := func(s selection) bool { return s.reads(eventType) }
+	return g.all != nil && g.all.reads(eventType) || slices.ContainsFunc(g.selections, reads) || slices.ContainsFunc(g.exclusions, reads)
+}
+
+// mark sets bit n of each row that selection n takes.
+func (g *gather) mark(selections []selection, bits []uint32, dayIndex int, eventType string, lo int) {
+	for n, s := range selections {
+		if !s.reads(eventType) {
+			continue
+		}
+		if s.match == nil {
+			for i := range bits {
+				bits[i] |= 1 << n
+			}
+			continue
+		}
+		g.fill(len(bits))
+		s.match.and(dayIndex, lo, g.marks)
+		for i, m := range g.marks {
+			if m {
+				bits[i] |= 1 << n
+			}
+		}
+	}
+}
+
+func (g *gather) between(dayIndex int, eventType string, lo, hi int) func(i int) bool {
+	switch {
+	case g.all == nil || !g.all.reads(eventType):
+		return func(int) bool { return false }
+	case g.all.match == nil:
+		return func(int) bool { return true }
+	}
+	g.fill(hi - lo)
+	g.all.match.and(dayIndex, lo, g.marks)
+	return func(i int) bool { return g.marks[i] }
+}
+
+func (g *gather) fill(n int) {
+	g.marks = slices.Grow(g.marks[:0], n)[:n]
+	for i := range g.marks {
+		g.marks[i] = true
+	}
+}
+
+// sort brings hits into the order of actors by counting, then each actor's into
+// the order of time: they come nearly so, day after day.
+func (g *gather) sort(p partition) {
+	n := int(p.hi - p.lo)
+	g.offsets = append(g.offsets[:0], make([]int, n+1)...)
+	for i := range g.hits {
+		g.offsets[g.hits[i].actor-p.lo+1]++
+	}
+	for i := range n {
+		g.offsets[i+1] += g.offsets[i]
+	}
+	g.sorted = slices.Grow(g.sorted[:0], len(g.hits))[:len(g.hits)]
+	for _, h := range g.hits {
+		k := h.actor - p.lo
+		g.sorted[g.offsets[k]] = h
+		g.offsets[k]++ // ends as the start of the next actor
+	}
+}
+
+func (g *gather) deliver(ctx context.Context, p partition, yield func(actor uint32, hits []hit)) error {
+	start := 0
+	for k, end := range g.offsets[:p.hi-p.lo] {
+		if start == end {
+			continue
+		}
+		if k%256 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		hits := g.sorted[start:end]
+		if !slices.IsSortedFunc(hits, byTime) {
+			slices.SortStableFunc(hits, byTime)
+		}
+		yield(p.lo+uint32(k), hits)
+		start = end
+	}
+	return nil
+}
+
+func byTime(a, b hit) int {
+	switch {
+	case a.at < b.at:
+		return -1
+	case a.at > b.at:
+		return 1
+	}
+	return 0
+}
+
+// within are the hits with since ≤ at < until.
+func within(hits []hit, since, until event.Time) []hit {
+	lo := sort.Search(len(hits), func(i int) bool { return hits[i].at >= since })
+	hi := sort.Search(len(hits), func(i int) bool { return hits[i].at >= until })
+	return hits[lo:max(lo, hi)]
+}
