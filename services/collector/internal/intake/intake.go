@@ -1,0 +1,91 @@
+// Package intake takes a request's events in: what is good is enriched and
+// published, what is not is answered with its problems.
+package intake
+
+import (
+	"context"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/maidian/maidian/pkg/bus"
+	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/services/collector/internal/enrich"
+)
+
+// Intake is the way of events through the collector. It is safe for concurrent use.
+type Intake struct {
+	enricher  *enrich.Enricher
+	coalescer *Coalescer
+	counts    *counts
+}
+
+// New makes an intake that publishes with p.
+func New(enricher *enrich.Enricher, p bus.Publisher, limits Limits, metrics prometheus.Registerer) *Intake {
+	counts := newCounts(metrics)
+	return &Intake{enricher: enricher, coalescer: newCoalescer(p, limits, counts), counts: counts}
+}
+
+// Answer says what became of a request's events.
+type Answer struct {
+	Accepted int             `json:"accepted"` // confirmed by the broker
+	Rejected int             `json:"rejected"`
+	Errors   []event.Problem `json:"errors"` // all problems of all rejected events
+}
+
+// Ready is nil when what is accepted now can be expected to be confirmed, else fault.Unavailable.
+func (in *Intake) Ready() error { return in.coalescer.Ready() }
+
+// Accept returns once the broker has confirmed every good event, or with
+// fault.Unavailable: then nothing of the request counts as accepted.
+func (in *Intake) Accept(v *enrich.Visit, events []event.Parsed) (Answer, error) {
+	answer := Answer{Errors: []event.Problem{}}
+	lines := buffers.Get().(*encoded)
+	defer lines.free()
+	for i := range events {
+		p := &events[i]
+		if len(p.Problems) > 0 {
+			answer.Rejected++
+			answer.Errors = append(answer.Errors, p.Problems...)
+			continue
+		}
+		in.enricher.Enrich(v, &p.Event)
+		lines.add(&p.Event)
+	}
+	in.counts.rejected(answer.Errors)
+	if len(lines.ends) == 0 {
+		return answer, nil
+	}
+	if err := in.coalescer.Publish(lines.bytes, lines.ends); err != nil {
+		return Answer{}, err
+	}
+	answer.Accepted = len(lines.ends)
+	in.counts.accepted.Add(float64(answer.Accepted))
+	return answer, nil
+}
+
+// Close waits until everything taken in is confirmed or refused.
+func (in *Intake) Close(ctx context.Context) error { return in.coalescer.Close(ctx) }
+
+// encoded are a request's good events as lines of a message.
+type encoded struct {
+	bytes []byte
+	ends  []int
+}
+
+var buffers = sync.Pool{New: func() any { return new(encoded) }}
+
+func (l *encoded) add(e *event.Event) {
+	l.bytes = append(e.AppendWire(l.bytes), '\n')
+	l.ends = append(l.ends, len(l.bytes))
+}
+
+// free gives the buffer back; the coalescer has copied what it needs. A very
+// large one is left to the collector of garbage.
+func (l *encoded) free() {
+	if cap(l.bytes) > largeBody {
+		return
+	}
+	l.bytes, l.ends = l.bytes[:0], l.ends[:0]
+	buffers.Put(l)
+}
