@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -124,28 +125,13 @@ func killedServer(t *testing.T, h Harness) {
 	}
 	s := h.fresh(t)
 	const batches = 40
-	restarted := make(chan struct{})
-	for n := range batches {
-		id := fmt.Sprintf("s%05d", n)
-		if n == batches/4 {
-			go func() { defer close(restarted); h.Restart(t) }()
-		}
-		for {
-			got, err := s.InsertEvents(t.Context(), batchOf(id, id, 10))
-			if err == nil {
-				for i, o := range got {
-					if o == store.Duplicate {
-						t.Fatalf("batch %s: event %d is a duplicate of itself", id, i)
-					}
-				}
-				break
-			}
-			if fault.KindOf(err) != fault.Unavailable {
-				t.Fatalf("batch %s: got %v, want a fault.Unavailable", id, err)
-			}
-		}
+	begun, finished := make(chan struct{}), make(chan error, 1)
+	go func() { finished <- storeThrough(t.Context(), s, batches, begun) }()
+	<-begun
+	h.Restart(t)
+	if err := <-finished; err != nil {
+		t.Fatal(err)
 	}
-	<-restarted
 	for n := range batches {
 		id := fmt.Sprintf("s%05d", n)
 		wantEvents(t, read(t, s, "demo", id), batchOf(id, id, 10))
@@ -153,4 +139,31 @@ func killedServer(t *testing.T, h Harness) {
 	if err := s.Ping(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// storeThrough stores batches whatever happens to the server; begun is closed when some of them are there.
+func storeThrough(ctx context.Context, s store.Store, batches int, begun chan struct{}) error {
+	defer func() {
+		if begun != nil {
+			close(begun)
+		}
+	}()
+	for n := range batches {
+		if n == batches/4 {
+			close(begun)
+			begun = nil
+		}
+		id := fmt.Sprintf("s%05d", n)
+		got, err := s.InsertEvents(ctx, batchOf(id, id, 10))
+		for fault.KindOf(err) == fault.Unavailable {
+			got, err = s.InsertEvents(ctx, batchOf(id, id, 10))
+		}
+		if err != nil {
+			return fmt.Errorf("batch %s: got %w, want nothing but fault.Unavailable", id, err)
+		}
+		if slices.Contains(got, store.Duplicate) {
+			return fmt.Errorf("batch %s: an event is a duplicate of itself: %v", id, got)
+		}
+	}
+	return nil
 }

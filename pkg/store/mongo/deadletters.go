@@ -1,0 +1,105 @@
+package mongo
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/store"
+)
+
+// deadLetter is a dead letter as the collection has it.
+type deadLetter struct {
+	ID        string        `bson:"_id"`
+	Project   string        `bson:"project"`
+	BatchID   string        `bson:"batch_id"`
+	Position  int           `bson:"position"`
+	Reason    string        `bson:"reason"`
+	Payload   []byte        `bson:"payload"`
+	Attempts  int           `bson:"attempts"`
+	FirstSeen bson.DateTime `bson:"first_seen"`
+}
+
+func (d *deadLetter) letter() store.DeadLetter {
+	return store.DeadLetter{
+		ID: d.ID, Project: d.Project, BatchID: d.BatchID, Position: d.Position, Reason: d.Reason,
+		Payload: d.Payload, Attempts: d.Attempts, FirstSeen: event.Time(d.FirstSeen),
+	}
+}
+
+// PutDeadLetters is described by store.DeadLetters.
+func (s *Store) PutDeadLetters(ctx context.Context, letters []store.DeadLetter) error {
+	sorted := slices.Clone(letters)
+	slices.SortStableFunc(sorted, func(a, b store.DeadLetter) int { return cmp.Compare(a.ID, b.ID) })
+	writes := make([]mongo.WriteModel, len(sorted))
+	for i := range sorted {
+		writes[i] = putDeadLetter(&sorted[i])
+	}
+	return kind(ctx, fmt.Sprintf("put %d dead letters", len(letters)), upsert(ctx, s.deadLetters, writes))
+}
+
+func putDeadLetter(l *store.DeadLetter) mongo.WriteModel {
+	payload := l.Payload
+	if payload == nil {
+		payload = []byte{} // nil would be null
+	}
+	set := bson.D{
+		{Key: "project", Value: l.Project},
+		{Key: "batch_id", Value: l.BatchID},
+		{Key: "position", Value: l.Position},
+		{Key: "reason", Value: l.Reason},
+		{Key: "payload", Value: payload},
+		{Key: "attempts", Value: l.Attempts},
+	}
+	first := bson.D{{Key: "first_seen", Value: bson.DateTime(l.FirstSeen)}}
+	return mongo.NewUpdateOneModel().SetFilter(bson.D{{Key: "_id", Value: l.ID}}).
+		SetUpdate(bson.D{{Key: "$set", Value: set}, {Key: "$setOnInsert", Value: first}}).SetUpsert(true)
+}
+
+// DeadLetters is described by store.DeadLetters.
+func (s *Store) DeadLetters(ctx context.Context, project, after string, limit int) ([]store.DeadLetter, error) {
+	letters, err := s.listDeadLetters(ctx, project, after, limit)
+	return letters, kind(ctx, "read dead letters", err)
+}
+
+func (s *Store) listDeadLetters(ctx context.Context, project, after string, limit int) ([]store.DeadLetter, error) {
+	if limit <= 0 {
+		return nil, nil
+	}
+	filter := bson.D{{Key: "_id", Value: bson.D{{Key: "$gt", Value: after}}}}
+	if project != "*" {
+		filter = append(filter, bson.E{Key: "project", Value: project})
+	}
+	cursor, err := s.deadLetters.Find(ctx, filter, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(int64(limit)))
+	if err != nil {
+		return nil, err
+	}
+	var docs []deadLetter
+	if err := cursor.All(ctx, &docs); err != nil {
+		return nil, err
+	}
+	var letters []store.DeadLetter
+	for i := range docs {
+		letters = append(letters, docs[i].letter())
+	}
+	return letters, nil
+}
+
+// DeleteDeadLetters is described by store.DeadLetters.
+func (s *Store) DeleteDeadLetters(ctx context.Context, ids []string) (int, error) {
+	deleted := 0
+	for some := range slices.Chunk(ids, mostInserts) {
+		result, err := s.deadLetters.DeleteMany(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: some}}}})
+		if err != nil {
+			return deleted, kind(ctx, fmt.Sprintf("delete %d dead letters", len(ids)), err)
+		}
+		deleted += int(result.DeletedCount)
+	}
+	return deleted, nil
+}

@@ -1,0 +1,113 @@
+package mongo
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/store"
+)
+
+// batch is a journal entry as the collection has it.
+type batch struct {
+	Key          string        `bson:"_id"`
+	ID           string        `bson:"batch_id"`
+	Project      string        `bson:"project"`
+	WrittenAt    bson.DateTime `bson:"written_at"`
+	ReceivedAt   bson.DateTime `bson:"received_at"`
+	Stored       int           `bson:"stored"`
+	Duplicates   int           `bson:"duplicates"`
+	DeadLettered int           `bson:"dead_lettered"`
+	Days         []int32       `bson:"days"`
+}
+
+func batchOf(b *store.Batch) batch {
+	return batch{
+		Key: key(b.Project, b.ID), ID: b.ID, Project: b.Project,
+		WrittenAt: bson.DateTime(b.WrittenAt), ReceivedAt: bson.DateTime(b.ReceivedAt),
+		Stored: b.Stored, Duplicates: b.Duplicates, DeadLettered: b.DeadLettered, Days: append([]int32{}, b.Days...),
+	}
+}
+
+func (b *batch) entry() store.Batch {
+	return store.Batch{
+		ID: b.ID, Project: b.Project, WrittenAt: event.Time(b.WrittenAt), ReceivedAt: event.Time(b.ReceivedAt),
+		Stored: b.Stored, Duplicates: b.Duplicates, DeadLettered: b.DeadLettered, Days: append([]int32(nil), b.Days...),
+	}
+}
+
+// RecordBatches is described by store.Journal.
+func (s *Store) RecordBatches(ctx context.Context, batches []store.Batch) error {
+	docs := make([]batch, len(batches))
+	for i := range batches {
+		docs[i] = batchOf(&batches[i])
+	}
+	// Stable, so that of an entry given twice the later one stays.
+	slices.SortStableFunc(docs, func(a, b batch) int { return cmp.Compare(a.Key, b.Key) })
+	writes := make([]mongo.WriteModel, len(docs))
+	for i := range docs {
+		writes[i] = mongo.NewReplaceOneModel().SetFilter(bson.D{{Key: "_id", Value: docs[i].Key}}).SetReplacement(docs[i]).SetUpsert(true)
+	}
+	return kind(ctx, fmt.Sprintf("record %d batches", len(batches)), upsert(ctx, s.batches, writes))
+}
+
+// mostUpdates is how many updates one command carries; compatible servers break on more.
+const mostUpdates = 80
+
+// upsert runs updates that stand in the order of their keys: concurrent ones
+// in random orders deadlock on some servers. Two that insert the same key at
+// once make one of them fail as a duplicate; trying again then updates.
+func upsert(ctx context.Context, in *mongo.Collection, writes []mongo.WriteModel) error {
+	for some := range slices.Chunk(writes, mostUpdates) {
+		var err error
+		for range 3 {
+			if _, err = in.BulkWrite(ctx, some, options.BulkWrite().SetOrdered(true)); !mongo.IsDuplicateKeyError(err) {
+				break
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Batches is described by store.Journal.
+func (s *Store) Batches(ctx context.Context, after store.Cursor, limit int) ([]store.Batch, error) {
+	batches, err := s.journal(ctx, after, limit)
+	return batches, kind(ctx, "read the journal", err)
+}
+
+func (s *Store) journal(ctx context.Context, after store.Cursor, limit int) ([]store.Batch, error) {
+	if limit <= 0 {
+		return nil, nil
+	}
+	at := bson.DateTime(after.WrittenAt)
+	// The first condition alone gives the index its range; the others only
+	// skip the few of the same millisecond that lie before the cursor.
+	filter := bson.D{{Key: "written_at", Value: bson.D{{Key: "$gte", Value: at}}}, {Key: "$or", Value: bson.A{
+		bson.D{{Key: "written_at", Value: bson.D{{Key: "$gt", Value: at}}}},
+		bson.D{{Key: "batch_id", Value: bson.D{{Key: "$gt", Value: after.ID}}}},
+		bson.D{{Key: "batch_id", Value: after.ID}, {Key: "project", Value: bson.D{{Key: "$gt", Value: after.Project}}}},
+	}}}
+	order := bson.D{{Key: "written_at", Value: 1}, {Key: "batch_id", Value: 1}, {Key: "project", Value: 1}}
+	cursor, err := s.batches.Find(ctx, filter, options.Find().SetSort(order).SetLimit(int64(limit)))
+	if err != nil {
+		return nil, err
+	}
+	var docs []batch
+	if err := cursor.All(ctx, &docs); err != nil {
+		return nil, err
+	}
+	var batches []store.Batch
+	for i := range docs {
+		batches = append(batches, docs[i].entry())
+	}
+	return batches, nil
+}
