@@ -57,6 +57,9 @@ export const startTracking = (options: Options, captures: Capture[]): Tracking =
   if (options.userId !== undefined) rememberUser(store, options.userId);
   const session = () => options.sessionId ?? sessionId(store);
 
+  anonymousId(store); // now, not with the first event: a second tab that opens meanwhile must find them
+  session();
+
   const tell = safely((fate: Fate, bodies: string[], why?: string) => {
     if (!bodies.length || !(watchers.size || options.debug)) return;
     const events: Fields[] = bodies.map((body) => JSON.parse(body));
