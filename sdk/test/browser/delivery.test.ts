@@ -15,7 +15,7 @@ let errors: string[];
 
 /** The snippet that README.md asks people to paste. */
 const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-const stub = /<script>\s+window\.maidian[^]*?<\/script>/.exec(readme)?.[0] ?? '';
+const stub = /<script>\s+window\.maidian.*?<\/script>/s.exec(readme)?.[0] ?? '';
 
 const quick = 'data-auto-track="false" data-flush-interval="200"';
 const patient = 'data-auto-track="false" data-flush-interval="600000" data-batch-size="1000"';
