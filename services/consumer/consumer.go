@@ -10,13 +10,28 @@ import (
 	"time"
 
 	"github.com/maidian/maidian/pkg/bus"
+	"github.com/maidian/maidian/pkg/bus/rabbit"
 	"github.com/maidian/maidian/pkg/proc"
 	"github.com/maidian/maidian/pkg/store"
+	"github.com/maidian/maidian/pkg/store/mongo"
 	"github.com/maidian/maidian/services/consumer/internal/deliver"
 )
 
-// Batching says how messages become inserts.
-type Batching struct {
+// Config of the consumer, from the environment.
+type Config struct {
+	proc.Options
+	Settings
+	Rabbit rabbit.Config
+	Mongo  mongo.Config
+}
+
+// Validate says everything that is wrong, one line for each variable.
+func (c *Config) Validate() error {
+	return errors.Join(c.Options.Validate(), c.Settings.Validate(), c.Rabbit.Validate(), c.Mongo.Validate())
+}
+
+// Settings say how messages become inserts, whichever broker and store there are.
+type Settings struct {
 	Enabled       bool          `envconfig:"ANALYTICS_ENABLED" default:"true" desc:"false: take nothing off the queue"`
 	BatchSize     int           `envconfig:"ANALYTICS_BATCH_SIZE" default:"1000" desc:"most events in one insert"`
 	FlushInterval time.Duration `envconfig:"ANALYTICS_FLUSH_INTERVAL" default:"20ms" desc:"longest time a message waits for others to be inserted with it"`
@@ -25,32 +40,58 @@ type Batching struct {
 	Workers       int           `envconfig:"CONSUMER_WORKERS" default:"2" desc:"batches in work at the same time: while one is with the store, another is read"`
 }
 
-// Validate checks the batching.
-func (b *Batching) Validate() (err error) {
+// Validate says everything that is wrong, one line for each variable.
+func (s *Settings) Validate() (err error) {
 	atLeastOne := func(name string, n int) {
 		if n < 1 {
 			err = errors.Join(err, fmt.Errorf("%s must be 1 or more, got %d", name, n))
 		}
 	}
-	atLeastOne("ANALYTICS_BATCH_SIZE", b.BatchSize)
-	atLeastOne("CONSUMER_BATCH_BYTES", b.BatchBytes)
-	atLeastOne("CONSUMER_PREFETCH", b.Prefetch)
-	atLeastOne("CONSUMER_WORKERS", b.Workers)
-	if b.FlushInterval < 0 || b.FlushInterval > time.Minute {
-		err = errors.Join(err, fmt.Errorf("ANALYTICS_FLUSH_INTERVAL must be 0s to 1m, got %s", b.FlushInterval))
+	atLeastOne("ANALYTICS_BATCH_SIZE", s.BatchSize)
+	atLeastOne("CONSUMER_BATCH_BYTES", s.BatchBytes)
+	atLeastOne("CONSUMER_PREFETCH", s.Prefetch)
+	atLeastOne("CONSUMER_WORKERS", s.Workers)
+	if s.FlushInterval < 0 || s.FlushInterval > time.Minute {
+		err = errors.Join(err, fmt.Errorf("ANALYTICS_FLUSH_INTERVAL must be 0s to 1m, got %s", s.FlushInterval))
 	}
 	return err
 }
 
 // Limits are what the receivers of this configuration hand out at a time. A
 // message holds at least one event, so a batch's events bound its messages.
-func (b *Batching) Limits() bus.Limits {
+func (s *Settings) Limits() bus.Limits {
 	return bus.Limits{
-		Prefetch: b.Prefetch,
-		Messages: min(b.Prefetch, b.BatchSize),
-		Bytes:    b.BatchBytes,
-		Wait:     b.FlushInterval,
+		Prefetch: s.Prefetch,
+		Messages: min(s.Prefetch, s.BatchSize),
+		Bytes:    s.BatchBytes,
+		Wait:     s.FlushInterval,
 	}
+}
+
+// Run consumes from RabbitMQ into MongoDB.
+func Run(ctx context.Context, cfg *Config, p *proc.Process) error {
+	s, err := mongo.Open(ctx, cfg.Mongo)
+	if err != nil {
+		return err
+	}
+	p.OnStop("store", func(context.Context) error { return s.Close() })
+	receivers, err := cfg.receivers(p)
+	if err != nil {
+		return err
+	}
+	return Serve(ctx, &cfg.Settings, p, Deps{Receivers: receivers, Store: s})
+}
+
+func (c *Config) receivers(p *proc.Process) ([]bus.Receiver, error) {
+	var receivers []bus.Receiver
+	for range c.Workers {
+		r, err := rabbit.NewReceiver(c.Rabbit, c.Limits(), p.Log, p.Metrics)
+		if err != nil {
+			return nil, err
+		}
+		receivers = append(receivers, r)
+	}
+	return receivers, nil
 }
 
 // Deps are the servers that a consumer works with; whoever made them closes
@@ -62,10 +103,10 @@ type Deps struct {
 
 // Serve consumes until the process stops, and lets it stop only once every
 // worker has finished or given back what it has.
-func Serve(_ context.Context, b Batching, p *proc.Process, deps Deps) error {
-	d := deliver.New(deps.Store, b.BatchSize, p.Log, deliver.NewMetrics(p.Metrics))
+func Serve(_ context.Context, s *Settings, p *proc.Process, deps Deps) error {
+	d := deliver.New(deps.Store, s.BatchSize, p.Log, deliver.NewMetrics(p.Metrics))
 	p.OnReady("store", d.Ready)
-	if !b.Enabled {
+	if !s.Enabled {
 		p.Log.Warn("ANALYTICS_ENABLED is false: nothing is taken off the queue")
 		return nil
 	}

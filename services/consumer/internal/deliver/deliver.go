@@ -49,7 +49,6 @@ func (d *Deliverer) Handle(ctx context.Context, ds []bus.Delivery) []bus.Outcome
 		return make([]bus.Outcome, len(ds)) // ctx ended: all of them Again
 	}
 	d.metrics.settled(g)
-	d.restBeforeAgain(ctx, g)
 	return g.outcomes()
 }
 
@@ -100,12 +99,4 @@ func (d *Deliverer) record(ctx context.Context, g *group) error {
 		}
 		return d.store.RecordBatches(ctx, batches)
 	})
-}
-
-// restBeforeAgain keeps a message that cannot be settled now from coming round
-// without a pause.
-func (d *Deliverer) restBeforeAgain(ctx context.Context, g *group) {
-	if attempt := g.mostAttemptsAgain(); attempt > 0 {
-		_ = rest(ctx, attempt+restAgain) // an end of ctx ends the rest early, and that is all it should do
-	}
 }

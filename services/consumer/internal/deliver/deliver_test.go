@@ -37,21 +37,21 @@ func TestMessageComesToItsEnd(t *testing.T) {
 		counts   [3]int // stored, duplicates, dead-lettered in the journal
 		letters  []string
 	}{
-		"stored":                             {msg("b1", "a", "b"), nil, bus.Done, [3]int{2, 0, 0}, nil},
-		"the same event twice":               {msg("b1", "a", "a"), nil, bus.Done, [3]int{1, 1, 0}, nil},
-		"store away is tried again":          {msg("b1", "a"), map[string][]error{"insert": {errAway, errAway, errAway}}, bus.Done, [3]int{1, 0, 0}, nil},
-		"journal away is tried again":        {msg("b1", "a"), map[string][]error{"journal": {errAway, errAway}}, bus.Done, [3]int{1, 0, 0}, nil},
-		"dead letters away are tried again":  {msg("b1", "bad"), map[string][]error{"dead_letters": {errAway, errAway}}, bus.Done, [3]int{0, 0, 1}, []string{"b1/0"}},
-		"a failure nobody knows may pass":    {msg("b1", "a"), map[string][]error{"insert": {errors.New("what?"), errors.New("what?")}}, bus.Done, [3]int{1, 0, 0}, nil},
-		"impossible event":                   {msg("b1", "a", "bad", "c"), nil, bus.Done, [3]int{2, 0, 1}, []string{"b1/1"}},
-		"event that panics":                  {msg("b1", "a", "panic", "c"), nil, bus.Done, [3]int{2, 0, 1}, []string{"b1/1"}},
+		"stored":                              {msg("b1", "a", "b"), nil, bus.Done, [3]int{2, 0, 0}, nil},
+		"the same event twice":                {msg("b1", "a", "a"), nil, bus.Done, [3]int{1, 1, 0}, nil},
+		"store away is tried again":           {msg("b1", "a"), map[string][]error{"insert": {errAway, errAway, errAway}}, bus.Done, [3]int{1, 0, 0}, nil},
+		"journal away is tried again":         {msg("b1", "a"), map[string][]error{"journal": {errAway, errAway}}, bus.Done, [3]int{1, 0, 0}, nil},
+		"dead letters away are tried again":   {msg("b1", "bad"), map[string][]error{"dead_letters": {errAway, errAway}}, bus.Done, [3]int{0, 0, 1}, []string{"b1/0"}},
+		"a failure nobody knows may pass":     {msg("b1", "a"), map[string][]error{"insert": {errors.New("what?"), errors.New("what?")}}, bus.Done, [3]int{1, 0, 0}, nil},
+		"impossible event":                    {msg("b1", "a", "bad", "c"), nil, bus.Done, [3]int{2, 0, 1}, []string{"b1/1"}},
+		"event that panics":                   {msg("b1", "a", "panic", "c"), nil, bus.Done, [3]int{2, 0, 1}, []string{"b1/1"}},
 		"event that fails for no known cause": {msg("b1", "a", "odd"), nil, bus.Again, [3]int{}, nil},
-		"event without a timestamp":          {lacking, nil, bus.Done, [3]int{0, 0, 1}, []string{"b1/0"}},
-		"unreadable message":                 {raw("{"), nil, bus.Done, [3]int{0, 0, 1}, []string{"b1/-1"}},
-		"empty message":                      {raw(""), nil, bus.Done, [3]int{0, 0, 1}, []string{"b1/-1"}},
-		"truncated message":                  {raw(`{"maidian":1,"batch":"b1","events":7}` + "\n"), nil, bus.Done, [3]int{0, 0, 7}, []string{"b1/-1"}},
-		"newer version":                      {newer, nil, bus.Again, [3]int{}, nil},
-		"newer version that nobody reads":    {newerTooOften, nil, bus.Done, [3]int{0, 0, 1}, []string{"b1/-1"}},
+		"event without a timestamp":           {lacking, nil, bus.Done, [3]int{0, 0, 1}, []string{"b1/0"}},
+		"unreadable message":                  {raw("{"), nil, bus.Done, [3]int{0, 0, 1}, []string{"b1/-1"}},
+		"empty message":                       {raw(""), nil, bus.Done, [3]int{0, 0, 1}, []string{"b1/-1"}},
+		"truncated message":                   {raw(`{"maidian":1,"batch":"b1","events":7}` + "\n"), nil, bus.Done, [3]int{0, 0, 7}, []string{"b1/-1"}},
+		"newer version":                       {newer, nil, bus.Again, [3]int{}, nil},
+		"newer version that nobody reads":     {newerTooOften, nil, bus.Done, [3]int{0, 0, 1}, []string{"b1/-1"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

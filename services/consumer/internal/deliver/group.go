@@ -188,16 +188,6 @@ func (g *group) outcomes() []bus.Outcome {
 	return out
 }
 
-// mostAttemptsAgain is the highest attempt among the messages that go back, 0 when none does.
-func (g *group) mostAttemptsAgain() (most int) {
-	for i := range g.messages {
-		if m := &g.messages[i]; m.copyOf < 0 && !g.settled(m) {
-			most = max(most, m.Attempt, 1)
-		}
-	}
-	return most
-}
-
 // deadLetters are those of the settled messages; the others' come when they are settled.
 func (g *group) deadLetters(now event.Time) (letters []store.DeadLetter) {
 	for i := range g.messages {

@@ -60,7 +60,6 @@ func (d *Deliverer) waitFor(ctx context.Context, what string, cause error, try i
 const (
 	shortestRest = 100 * time.Millisecond
 	longestRest  = 5 * time.Second
-	restAgain    = 4 // a message that goes back begins with the rest of a fifth try: 1.6 s
 )
 
 // rest waits longer after each try, up to a cap, and by chance a little

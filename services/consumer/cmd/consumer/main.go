@@ -1,0 +1,17 @@
+// Command consumer brings events from the queue to the store.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/maidian/maidian/pkg/proc"
+	"github.com/maidian/maidian/services/consumer"
+)
+
+func main() {
+	var cfg consumer.Config
+	os.Exit(proc.Main("consumer", &cfg, func(ctx context.Context, p *proc.Process) error {
+		return consumer.Run(ctx, &cfg, p)
+	}))
+}
