@@ -1,0 +1,238 @@
+package report
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+
+	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/services/query/internal/columns"
+)
+
+// Event types that the reports about pages and money look at.
+const (
+	pageView  = "page_view"
+	pageLeave = "page_leave"
+	purchase  = "purchase"
+)
+
+// PagesRequest asks how each page did.
+type PagesRequest struct {
+	Common
+	Limit  int `json:"limit"`
+	Offset int `json:"offset"`
+}
+
+// PagesAnswer is a part of the pages, most viewed first. Total is how many pages there are.
+type PagesAnswer struct {
+	Pages      []PageStat `json:"pages"`
+	Total      int        `json:"total"`
+	Definition definition `json:"definition"`
+}
+
+// PageStat is one page. What nobody sent is null.
+type PageStat struct {
+	PageURL     string   `json:"page_url"`
+	PageTitle   string   `json:"page_title"`
+	Views       int      `json:"views"`
+	Users       int      `json:"users"`
+	AvgLoadTime *float64 `json:"avg_load_time"`
+	AvgDuration *float64 `json:"avg_duration"`
+	BounceRate  float64  `json:"bounce_rate"`
+	ExitRate    float64  `json:"exit_rate"`
+}
+
+// ReadPages reads the request.
+func ReadPages(p *Params, env Env) (PagesRequest, error) {
+	r := PagesRequest{Common: p.Common(env), Limit: p.Int("limit", 100, 1, 1000), Offset: p.Int("offset", 0, 0, math.MaxInt32)}
+	return r, p.Done()
+}
+
+// pageColumns are what the page report reads of each event.
+var pageColumns = []string{"page_url", "page_title", "load_time", "duration"}
+
+// Pages counts views of pages, and how sessions begin and end on them.
+func Pages(ctx context.Context, v *columns.View, r PagesRequest) (*PagesAnswer, error) {
+	events, err := r.open(ctx, v, pageColumns...)
+	if err != nil {
+		return nil, err
+	}
+	s := newPageStats(events)
+	for i := range events.days {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		s.addDay(i)
+	}
+	all := s.stats()
+	lo := min(r.Offset, len(all))
+	return &PagesAnswer{
+		Pages: all[lo:min(lo+r.Limit, len(all))],
+		Total: len(all),
+		Definition: definition{
+			"views":         "page_view events with this page_url, as sent",
+			"users":         "distinct " + r.Unit.words(),
+			"page_title":    "of the newest view that has one",
+			"avg_load_time": "seconds, mean load_time of the views that have one; null when none has",
+			"avg_duration":  "seconds, mean duration of the page's page_leave and page_view events that have one; null when none has",
+			"bounce_rate":   "of the sessions whose first page view is this page, those that view no other and not this one again, in percent",
+			"exit_rate":     "of the page's views, those that are the last of their session, in percent",
+			"sessions":      "are seen as far as the range and the filters show them",
+		},
+	}, nil
+}
+
+// pageStats adds up what happens on each page: by the code of its page_url.
+type pageStats struct {
+	events *reading
+	urls   []event.Value
+	titles []event.Value
+	page   []pageSums
+	views  *pairs
+	visits *visits
+}
+
+type pageSums struct {
+	load, duration mean
+	title          uint32     // code
+	titled         event.Time // when the title was seen
+}
+
+func newPageStats(events *reading) *pageStats {
+	s := &pageStats{events: events, urls: events.values("page_url"), titles: events.values("page_title"), visits: newVisits(events.view)}
+	s.page = make([]pageSums, len(s.urls))
+	s.views = newPairs(len(s.urls), events.who.count)
+	return s
+}
+
+// mean is a sum and how many it is of.
+type mean struct {
+	sum float64
+	n   int
+}
+
+func (m *mean) add(v event.Value) {
+	if v.Kind == event.Numeric {
+		m.sum += v.Number
+		m.n++
+	}
+}
+
+// value is the mean to the millisecond, nil of nothing.
+func (m *mean) value() *float64 {
+	if m.n == 0 {
+		return nil
+	}
+	rounded := math.Round(1000*m.sum/float64(m.n)) / 1000
+	return &rounded
+}
+
+func (s *pageStats) addDay(dayIndex int) {
+	keep, who := s.events.passing(dayIndex), s.events.units(dayIndex)
+	for _, run := range s.events.days[dayIndex].Runs() {
+		switch run.Type {
+		case pageView:
+			s.addViews(dayIndex, run, keep, who)
+		case pageLeave:
+			s.addLeaves(dayIndex, run, keep)
+		}
+	}
+}
+
+func (s *pageStats) addViews(dayIndex int, run columns.Run, keep passing, who units) {
+	d := s.events.days[dayIndex]
+	urls, titles := s.events.column(dayIndex, "page_url"), s.events.column(dayIndex, "page_title")
+	loads, durations := s.events.column(dayIndex, "load_time"), s.events.column(dayIndex, "duration")
+	for row := run.Lo; row < run.Hi; row++ {
+		url := urls.Codes[row]
+		if !keep.has(row) || url == 0 {
+			continue
+		}
+		user, has := who.of(row)
+		s.views.add(url, user, has)
+		at, sums := timeOf(d, row), &s.page[url]
+		s.visits.add(d.Sessions()[row], url, at)
+		sums.load.add(loads.Values[loads.Codes[row]])
+		sums.duration.add(durations.Values[durations.Codes[row]])
+		if title := titles.Codes[row]; title != 0 && (sums.title == 0 || at >= sums.titled) {
+			sums.title, sums.titled = title, at
+		}
+	}
+}
+
+func (s *pageStats) addLeaves(dayIndex int, run columns.Run, keep passing) {
+	urls, durations := s.events.column(dayIndex, "page_url"), s.events.column(dayIndex, "duration")
+	for row := run.Lo; row < run.Hi; row++ {
+		if url := urls.Codes[row]; keep.has(row) && url != 0 {
+			s.page[url].duration.add(durations.Values[durations.Codes[row]])
+		}
+	}
+}
+
+// stats are the pages that were viewed, most views first.
+func (s *pageStats) stats() []PageStat {
+	views, users := s.views.rows, s.views.distinct()
+	entries, bounces, exits := s.visits.count(len(s.page))
+	stats := make([]PageStat, 0, len(s.page))
+	for n, sums := range s.page {
+		if views[n] == 0 {
+			continue
+		}
+		stat := PageStat{
+			PageURL: s.urls[n].String(), Views: views[n], Users: users[n],
+			AvgLoadTime: sums.load.value(), AvgDuration: sums.duration.value(),
+			BounceRate: percent(bounces[n], entries[n]), ExitRate: percent(exits[n], views[n]),
+		}
+		if sums.title != 0 {
+			stat.PageTitle = s.titles[sums.title].String()
+		}
+		stats = append(stats, stat)
+	}
+	slices.SortFunc(stats, func(a, b PageStat) int {
+		return cmp.Or(cmp.Compare(b.Views, a.Views), cmp.Compare(a.PageURL, b.PageURL))
+	})
+	return stats
+}
+
+// visits is what page views sessions had. Of equal times, the view that is
+// met first is the earlier one.
+type visits struct {
+	sessions []visit // by session number
+}
+
+type visit struct {
+	first, last         event.Time
+	firstPage, lastPage uint32
+	views               uint32
+}
+
+func newVisits(v *columns.View) *visits { return &visits{make([]visit, v.SessionCount())} }
+
+func (v *visits) add(session, page uint32, at event.Time) {
+	s := &v.sessions[session]
+	if s.views == 0 || at < s.first {
+		s.first, s.firstPage = at, page
+	}
+	if s.views == 0 || at >= s.last {
+		s.last, s.lastPage = at, page
+	}
+	s.views++
+}
+
+// count is, by page, how many sessions began there, were over with it, and ended there.
+func (v *visits) count(pages int) (entries, bounces, exits []int) {
+	entries, bounces, exits = make([]int, pages), make([]int, pages), make([]int, pages)
+	for i := range v.sessions {
+		s := &v.sessions[i]
+		if s.views == 0 {
+			continue
+		}
+		entries[s.firstPage]++
+		exits[s.lastPage]++
+		if s.views == 1 {
+			bounces[s.firstPage]++
+		}
+	}
+	return entries, bounces, exits
+}

@@ -1,0 +1,340 @@
+package report
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"math"
+	"slices"
+
+	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/services/query/internal/columns"
+)
+
+// SummaryRequest asks for a range at a glance.
+type SummaryRequest struct {
+	Common
+	Limit int `json:"limit"` // of the top lists
+}
+
+// SummaryAnswer is a range at a glance, with the range before it to compare.
+type SummaryAnswer struct {
+	Overview      Overview     `json:"overview"`
+	Previous      Overview     `json:"previous"`
+	PreviousRange Span         `json:"previous_range"`
+	TopEvents     []TypeStat   `json:"top_events"`
+	TopPages      []ViewedPage `json:"top_pages"`
+	TopReferrers  []ValueStat  `json:"top_referrers"`
+	Devices       []ValueStat  `json:"devices"`
+	Browsers      []ValueStat  `json:"browsers"`
+	Countries     []ValueStat  `json:"countries"`
+	Channels      []ValueStat  `json:"channels"`
+	Hours         [24]int      `json:"hours"`
+	Definition    definition   `json:"definition"`
+}
+
+// Span is a range of time, both ends inclusive.
+type Span struct {
+	From event.Time `json:"from"`
+	To   event.Time `json:"to"`
+}
+
+// Overview is the numbers of a range.
+type Overview struct {
+	TotalEvents        int     `json:"total_events"`
+	ActiveUsers        int     `json:"active_users"`
+	NewUsers           int     `json:"new_users"`
+	Sessions           int     `json:"sessions"`
+	PageViews          int     `json:"page_views"`
+	AvgSessionDuration float64 `json:"avg_session_duration"`
+	BounceRate         float64 `json:"bounce_rate"`
+	Revenue            float64 `json:"revenue"`
+}
+
+// ViewedPage is a page in a top list.
+type ViewedPage struct {
+	PageURL string `json:"page_url"`
+	Views   int    `json:"views"`
+	Users   int    `json:"users"`
+}
+
+// ValueStat is one value of a property; its name in JSON is the property's.
+type ValueStat struct {
+	Property string
+	Value    string
+	Count    int
+	Users    int
+}
+
+// MarshalJSON writes {"browser": "Chrome", "count": 3, "users": 2}.
+func (s ValueStat) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]any{s.Property: s.Value, "count": s.Count, "users": s.Users})
+}
+
+// ReadSummary reads the request.
+func ReadSummary(p *Params, env Env) (SummaryRequest, error) {
+	r := SummaryRequest{Common: p.Common(env), Limit: p.Int("limit", 10, 1, 1000)}
+	return r, p.Done()
+}
+
+// Summary is a range at a glance.
+func Summary(ctx context.Context, v *columns.View, r SummaryRequest) (*SummaryAnswer, error) {
+	before := r.Common
+	before.From, before.To = r.previous()
+	answer := &SummaryAnswer{PreviousRange: Span{before.From, before.To}, Definition: summaryDefinition(&r)}
+	var err error
+	if answer.Previous, err = overview(ctx, v, &before); err != nil {
+		return nil, err
+	}
+	if answer.Overview, err = overview(ctx, v, &r.Common); err != nil {
+		return nil, err
+	}
+	return answer, r.tops(ctx, v, answer)
+}
+
+func summaryDefinition(r *SummaryRequest) definition {
+	return definition{
+		"active_users":         "distinct " + r.Unit.words(),
+		"new_users":            "active users whose first event ever, whatever the filters, is in the range; by user, whatever the unit",
+		"sessions":             "distinct sessions; where the client sent no id, a new one after 30 minutes without an event of the user",
+		"avg_session_duration": "seconds, mean over sessions from their first to their last event, as far as the range and the filters show them",
+		"bounce_rate":          "of the sessions with a page view, those with exactly one, in percent",
+		"revenue":              "sum of the property amount of purchase events, in the currencies as sent",
+		"previous":             "the range of equal length just before: as many calendar days when the range is whole days",
+		"top_pages":            "page_url of page_view events, by views",
+		"top_referrers":        "referrer of page_view events, by views; views without one are left out",
+		"values":               "devices, browsers, countries and channels count all events that have the value",
+		"hours":                "events by hour of the day, 0 to 23, in the time zone " + r.Timezone,
+	}
+}
+
+// previous is the range of equal length just before this one.
+func (c *Common) previous() (from, to event.Time) {
+	cal := c.Calendar
+	if cal.Floor(Day, c.From) != c.From || cal.Floor(Day, c.To+1) != c.To+1 {
+		return c.From - (c.To - c.From) - 1, c.From - 1
+	}
+	days := 0
+	for at := c.From; at <= c.To; at = cal.Next(Day, at) {
+		days++
+	}
+	return cal.Back(Day, c.From, days), c.From - 1
+}
+
+// overview adds up a range in one pass.
+func overview(ctx context.Context, v *columns.View, c *Common) (o Overview, err error) {
+	events, err := c.open(ctx, v, "amount")
+	if err != nil {
+		return o, err
+	}
+	counted, users := newTally(events.who.count), newTally(v.UserCount())
+	seen := make([]sessionSpan, v.SessionCount())
+	for i, d := range events.days {
+		if err := ctx.Err(); err != nil {
+			return o, err
+		}
+		keep, who := events.passing(i), events.units(i)
+		for row, session := range d.Sessions() {
+			if !keep.has(row) {
+				continue
+			}
+			o.TotalEvents++
+			users.add(d.Users()[row])
+			if u, ok := who.of(row); ok {
+				counted.add(u)
+			}
+			seen[session].add(timeOf(d, row))
+		}
+		o.addTypes(d, keep, events.column(i, "amount"), seen)
+	}
+	o.ActiveUsers = counted.n
+	o.addSessions(seen)
+	o.NewUsers, err = newUsers(ctx, v, c.From, users)
+	return o, err
+}
+
+// addTypes adds what only some types of event tell: page views and purchases.
+func (o *Overview) addTypes(d *columns.Day, keep passing, amounts *columns.Column, seen []sessionSpan) {
+	for _, run := range d.Runs() {
+		for row := run.Lo; row < run.Hi; row++ {
+			if !keep.has(row) {
+				continue
+			}
+			switch run.Type {
+			case pageView:
+				o.PageViews++
+				seen[d.Sessions()[row]].views++
+			case purchase:
+				amount, _ := numberOf(amounts.Values[amounts.Codes[row]])
+				o.Revenue += amount
+			}
+		}
+	}
+}
+
+// sessionSpan is how long a session was seen.
+type sessionSpan struct {
+	first, last event.Time
+	views       uint32
+	seen        bool
+}
+
+func (s *sessionSpan) add(at event.Time) {
+	if !s.seen {
+		s.first, s.last, s.seen = at, at, true
+		return
+	}
+	s.first, s.last = min(s.first, at), max(s.last, at)
+}
+
+func (o *Overview) addSessions(seen []sessionSpan) {
+	var length event.Time
+	viewing, bounced := 0, 0
+	for i := range seen {
+		s := &seen[i]
+		if !s.seen {
+			continue
+		}
+		o.Sessions++
+		length += s.last - s.first
+		if s.views > 0 {
+			viewing++
+		}
+		if s.views == 1 {
+			bounced++
+		}
+	}
+	o.BounceRate = percent(bounced, viewing)
+	if o.Sessions > 0 {
+		o.AvgSessionDuration = math.Round(float64(length)/float64(o.Sessions)) / 1000
+	}
+	o.Revenue = math.Round(o.Revenue*1e6) / 1e6
+}
+
+// newUsers is how many of the users have no event before from.
+func newUsers(ctx context.Context, v *columns.View, from event.Time, users *tally) (int, error) {
+	known := newTally(v.UserCount())
+	for _, d := range v.Days(math.MinInt32*day, from-1) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		for row, u := range d.Users() {
+			if d.Start()+event.Time(d.Times()[row]) < from && users.has(u) {
+				known.add(u)
+			}
+		}
+	}
+	return users.n - known.n, nil
+}
+
+// breakdowns are the lists of a summary: a property, the only type that counts
+// (empty: all), and where it goes.
+func (a *SummaryAnswer) breakdowns() []breakdownList {
+	return []breakdownList{
+		{property: "page_url", only: pageView, set: func(stats []ValueStat) { a.TopPages = viewedPages(stats) }},
+		{property: "referrer", only: pageView, set: func(stats []ValueStat) { a.TopReferrers = stats }},
+		{property: "device_type", set: func(stats []ValueStat) { a.Devices = stats }},
+		{property: "browser", set: func(stats []ValueStat) { a.Browsers = stats }},
+		{property: "country", set: func(stats []ValueStat) { a.Countries = stats }},
+		{property: "channel", set: func(stats []ValueStat) { a.Channels = stats }},
+	}
+}
+
+func viewedPages(stats []ValueStat) []ViewedPage {
+	pages := make([]ViewedPage, len(stats))
+	for i, s := range stats {
+		pages[i] = ViewedPage{s.Value, s.Count, s.Users}
+	}
+	return pages
+}
+
+type breakdownList struct {
+	property, only string
+	set            func([]ValueStat)
+}
+
+// tops fills the lists and the hours.
+func (r *SummaryRequest) tops(ctx context.Context, v *columns.View, a *SummaryAnswer) error {
+	lists := a.breakdowns()
+	names := make([]string, len(lists))
+	for i, l := range lists {
+		names[i] = l.property
+	}
+	events, err := r.open(ctx, v, names...)
+	if err != nil {
+		return err
+	}
+	types, hours := newTypeStats(events.who.count), hourly{calendar: r.Calendar}
+	for i, d := range events.days {
+		keep := events.passing(i)
+		types.add(d, keep, events.units(i))
+		hours.add(d, keep)
+	}
+	a.TopEvents = first(types.stats(), r.Limit)
+	a.Hours = hours.counts
+	for _, l := range lists {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		l.set(first(events.valueStats(l.property, l.only), r.Limit))
+	}
+	return nil
+}
+
+func first[T any](list []T, n int) []T { return list[:min(n, len(list))] }
+
+// hourly counts by hour of the day on the clocks of a time zone.
+type hourly struct {
+	calendar Calendar
+	counts   [24]int
+}
+
+// add knows that offsets change at most at full quarters of an hour, so it
+// asks the calendar once for each quarter of a day and not for each row.
+func (h *hourly) add(d *columns.Day, keep passing) {
+	const quarter = 15 * 60 * 1000
+	var quarters [day / quarter]int
+	for row, at := range d.Times() {
+		if keep.has(row) {
+			quarters[at/quarter]++
+		}
+	}
+	for q, n := range quarters {
+		if n > 0 {
+			at := d.Start() + event.Time(q)*quarter
+			h.counts[at.Std().In(h.calendar.Zone).Hour()] += n
+		}
+	}
+}
+
+// valueStats counts by the value of a property, in the events of one type or
+// of all, most frequent first. Events without a value are left out.
+func (r *reading) valueStats(property, only string) []ValueStat {
+	values := r.values(property)
+	counts := newPairs(len(values), r.who.count)
+	for i, d := range r.days {
+		keep, who, codes := r.passing(i), r.units(i), r.column(i, property).Codes
+		for _, run := range d.Runs() {
+			if only != "" && run.Type != only {
+				continue
+			}
+			for row := run.Lo; row < run.Hi; row++ {
+				if keep.has(row) && codes[row] != 0 {
+					user, has := who.of(row)
+					counts.add(codes[row], user, has)
+				}
+			}
+		}
+	}
+	stats := []ValueStat{}
+	users := counts.distinct()
+	for code, n := range counts.rows {
+		if n > 0 {
+			stats = append(stats, ValueStat{property, values[code].String(), n, users[code]})
+		}
+	}
+	slices.SortFunc(stats, func(a, b ValueStat) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Value, b.Value))
+	})
+	return stats
+}

@@ -1,0 +1,90 @@
+package report
+
+import "math"
+
+// tally counts distinct numbers, exactly.
+type tally struct {
+	bits []uint64
+	n    int
+}
+
+func newTally(numbers int) *tally { return &tally{bits: make([]uint64, (numbers+63)/64)} }
+
+// add counts n unless it was counted before.
+func (t *tally) add(n uint32) {
+	word, bit := n>>6, uint64(1)<<(n&63)
+	if t.bits[word]&bit == 0 {
+		t.bits[word] |= bit
+		t.n++
+	}
+}
+
+func (t *tally) has(n uint32) bool { return t.bits[n>>6]&(1<<(n&63)) != 0 }
+
+func (t *tally) clear() {
+	clear(t.bits)
+	t.n = 0
+}
+
+// pairs counts, for each of many groups, its rows and its distinct users. It
+// keeps 8 bytes a row instead of a set of users a group.
+type pairs struct {
+	groups, users []uint32
+	rows          []int // by group
+	numbers       int   // of users
+}
+
+func newPairs(groups, numbers int) *pairs { return &pairs{rows: make([]int, groups), numbers: numbers} }
+
+// add counts a row of a group, and its user if it has one.
+func (p *pairs) add(group, user uint32, has bool) {
+	p.rows[group]++
+	if has {
+		p.groups = append(p.groups, group)
+		p.users = append(p.users, user)
+	}
+}
+
+// distinct is, by group, of how many users its rows are.
+func (p *pairs) distinct() []int {
+	sorted, starts := p.byGroup()
+	distinct := make([]int, len(p.rows))
+	last := make([]uint32, p.numbers) // by user: one more than the last group in which it was seen
+	for g := range p.rows {
+		for _, u := range sorted[starts[g]:starts[g+1]] {
+			if last[u] != uint32(g)+1 {
+				last[u] = uint32(g) + 1
+				distinct[g]++
+			}
+		}
+	}
+	return distinct
+}
+
+// byGroup is the users in the order of their groups; those of group g stand
+// from starts[g] to starts[g+1].
+func (p *pairs) byGroup() (sorted []uint32, starts []int) {
+	starts = make([]int, len(p.rows)+1)
+	for _, g := range p.groups {
+		starts[g]++
+	}
+	end := 0
+	for g := range starts {
+		end += starts[g]
+		starts[g] = end
+	}
+	sorted = make([]uint32, len(p.users))
+	for i, g := range p.groups {
+		starts[g]--
+		sorted[starts[g]] = p.users[i]
+	}
+	return sorted, starts
+}
+
+// percent is part of whole in percent, to one decimal.
+func percent(part, whole int) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return math.Round(1000*float64(part)/float64(whole)) / 10
+}
