@@ -184,3 +184,8 @@ func (s *snapshot) holder(key string) (holder, error) {
 	}
 	return h, nil
 }
+
+// IsAdminKey says whether s can be configured as the admin key: itself, or its hash.
+func IsAdminKey(s string) bool {
+	return IsHash(s) || (strings.HasPrefix(s, AdminPrefix) && len(s) > len(AdminPrefix))
+}

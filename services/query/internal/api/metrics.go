@@ -1,0 +1,38 @@
+package api
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are the figures that a person on call looks at.
+type metrics struct {
+	seconds *prometheus.HistogramVec
+	lag     prometheus.Histogram
+}
+
+func newMetrics(registry prometheus.Registerer) *metrics {
+	m := &metrics{
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "maidian", Subsystem: "query", Name: "report_seconds",
+			Help:    "Time to work out a report, waiting for a slot not included.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"report", "outcome"}),
+		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "maidian", Subsystem: "query", Name: "freshness_lag_seconds",
+			Help:    "How old the newest known state of the journal was when an answer was made.",
+			Buckets: []float64{.1, .25, .5, 1, 2, 5, 15, 60, 300, 3600},
+		}),
+	}
+	registry.MustRegister(m.seconds, m.lag)
+	return m
+}
+
+func (m *metrics) took(report string, since time.Time, err error) {
+	outcome := "ok"
+	if err != nil {
+		outcome = "error"
+	}
+	m.seconds.WithLabelValues(report, outcome).Observe(time.Since(since).Seconds())
+}
