@@ -1,0 +1,119 @@
+// Command maidian is the one command for people: the whole pipeline in one
+// process, and the tools around it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	_ "time/tzdata" // time zones, where the machine has none
+
+	"github.com/maidian/maidian/pkg/proc"
+)
+
+// command is one of the words after "maidian".
+type command struct {
+	name    string
+	args    string
+	summary string
+	run     func(ctx context.Context, args []string) error
+}
+
+// commands in the order of the help text. Adding one is a file and a line here.
+func commands() []command {
+	return []command{
+		{"serve", "", "start everything in one process", serve},
+		{"import", "FILE", "send a CSV or NDJSON file's rows as events", importFile},
+	}
+}
+
+func main() { os.Exit(run(os.Args[1:], os.Stderr)) }
+
+// run returns the exit code: 0 after an orderly end, 1 after a failure, 2 when
+// it was called wrongly.
+func run(args []string, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait
+	err := dispatch(ctx, args, stderr)
+	wrong := (*usageError)(nil)
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.As(err, &wrong):
+		if wrong.text != "" {
+			fmt.Fprintf(stderr, "maidian: %s\n", wrong.text)
+		}
+		return 2
+	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(stderr, "maidian: %s\n", strings.TrimSuffix(line, "\n"))
+	}
+	return 1
+}
+
+// usageError is a command line that means nothing.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func dispatch(ctx context.Context, args []string, stderr io.Writer) error {
+	if len(args) == 0 {
+		usage(stderr)
+		return &usageError{}
+	}
+	switch args[0] {
+	case "-h", "-help", "--help", "help":
+		usage(os.Stdout)
+		return nil
+	case "-version", "--version", "version":
+		fmt.Println("maidian", proc.Version())
+		return nil
+	}
+	for _, c := range commands() {
+		if c.name == args[0] {
+			return c.run(ctx, args[1:])
+		}
+	}
+	return &usageError{fmt.Sprintf("there is no command %q; maidian -help lists them", args[0])}
+}
+
+func usage(w io.Writer) {
+	fmt.Fprint(w, "Maidian takes events in, stores each once, and answers questions about them.\n\n")
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, c := range commands() {
+		fmt.Fprintf(table, "  maidian %s\t%s\n", strings.TrimSpace(c.name+" "+c.args), c.summary)
+	}
+	fmt.Fprint(table, "  maidian version\tprint the version\n")
+	_ = table.Flush()
+	fmt.Fprint(w, "\nmaidian COMMAND -help lists a command's flags.\n")
+}
+
+// parse reads a command's flags and checks how many words are left.
+func parse(flags *flag.FlagSet, args []string, words int) error {
+	flags.SetOutput(os.Stderr)
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return err
+	case err != nil:
+		return &usageError{} // flag has said what is wrong
+	case flags.NArg() < words:
+		return &usageError{fmt.Sprintf("%s needs %d more argument(s); maidian %s -help", flags.Name(), words-flags.NArg(), flags.Name())}
+	case flags.NArg() > words:
+		return &usageError{fmt.Sprintf("%s does not know %q; flags stand before the file", flags.Name(), flags.Arg(words))}
+	}
+	return nil
+}
+
+// list is a flag that may be given several times.
+type list []string
+
+func (l *list) String() string     { return strings.Join(*l, " ") }
+func (l *list) Set(s string) error { *l = append(*l, s); return nil }
