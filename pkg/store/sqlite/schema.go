@@ -68,16 +68,16 @@ CREATE TABLE projects (
 
 // migrate brings the database to this program's schema, and refuses one that
 // a newer program wrote.
-func migrate(ctx context.Context, db *sql.DB) error {
+func migrate(ctx context.Context, db *sql.DB, steps []string) error {
 	var version int
 	if err := db.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
 		return err
 	}
-	if version > len(migrations) {
-		return fmt.Errorf("its schema has version %d, this program knows versions up to %d: use the newer program that wrote it", version, len(migrations))
+	if version > len(steps) {
+		return fmt.Errorf("its schema has version %d, this program knows versions up to %d: use the newer program that wrote it", version, len(steps))
 	}
-	for ; version < len(migrations); version++ {
-		if err := step(ctx, db, version); err != nil {
+	for ; version < len(steps); version++ {
+		if err := step(ctx, db, version, steps[version]); err != nil {
 			return fmt.Errorf("migrate the schema from version %d to %d: %w", version, version+1, err)
 		}
 	}
@@ -85,13 +85,13 @@ func migrate(ctx context.Context, db *sql.DB) error {
 }
 
 // step runs one migration and notes it in the same transaction.
-func step(ctx context.Context, db *sql.DB, version int) error {
+func step(ctx context.Context, db *sql.DB, version int, change string) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() // after a commit it does nothing
-	if _, err := tx.ExecContext(ctx, migrations[version]); err != nil {
+	if _, err := tx.ExecContext(ctx, change); err != nil {
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, version+1)); err != nil {

@@ -77,7 +77,7 @@ func (s *Store) openMemory(ctx context.Context) (err error) {
 		return err
 	}
 	s.read = s.write
-	return migrate(ctx, s.write)
+	return migrate(ctx, s.write, migrations)
 }
 
 func (s *Store) openFile(ctx context.Context, dir string) (err error) {
@@ -90,12 +90,10 @@ func (s *Store) openFile(ctx context.Context, dir string) (err error) {
 	if s.write, err = connect(s.name, 1, writing); err != nil {
 		return err
 	}
-	// Only a file that is still empty takes the page size, and only before it
-	// has a write-ahead log. 8 KiB holds several events with little left over.
-	if _, err := s.write.ExecContext(ctx, `PRAGMA page_size = 8192; PRAGMA journal_mode = WAL`); err != nil {
+	if _, err := s.write.ExecContext(ctx, `PRAGMA journal_mode = WAL`); err != nil {
 		return err
 	}
-	if err := migrate(ctx, s.write); err != nil {
+	if err := migrate(ctx, s.write, migrations); err != nil {
 		return err
 	}
 	s.read, err = connect(s.name, readers, reading)
@@ -109,7 +107,7 @@ var (
 	// writing: a commit returns once the log is synced. The log goes back into
 	// the database every 32 MiB, so that a page that many commits touch, such
 	// as those at the right end of the indexes, is written there once.
-	writing = []string{"synchronous(FULL)", "wal_autocheckpoint(4096)", "cache_size(-65536)", "temp_store(MEMORY)"}
+	writing = []string{"synchronous(FULL)", "wal_autocheckpoint(8192)", "cache_size(-65536)", "temp_store(MEMORY)"}
 	reading = []string{"query_only(1)", "cache_size(-8192)", "mmap_size(1073741824)", "temp_store(MEMORY)"}
 )
 

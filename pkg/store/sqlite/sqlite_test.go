@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -73,5 +74,39 @@ func TestClosedStoreSaysSo(t *testing.T) {
 	err := s.RecordBatches(context.Background(), []store.Batch{{ID: "b"}})
 	if err == nil || errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v", err)
+	}
+}
+
+func TestWhatCannotBeOpenedIsOneClearLine(t *testing.T) {
+	write := func(path, text string) string {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	taken := write(filepath.Join(t.TempDir(), "taken"), "a file")
+	for name, test := range map[string]struct{ dir, want string }{
+		"a file in its place":      {taken, "not a directory"},
+		"a file above it":          {filepath.Join(taken, "data"), "not a directory"},
+		"something else as the db": {filepath.Dir(write(filepath.Join(t.TempDir(), "maidian.db"), strings.Repeat("no database ", 1000))), "not a database"},
+		"a directory as the db":    {filepath.Dir(filepath.Dir(write(filepath.Join(t.TempDir(), "maidian.db", "x"), ""))), "unable to open"},
+	} {
+		_, err := sqlite.Open(t.Context(), test.dir)
+		if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), test.dir) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: got %v, want one line with %q and the directory", name, err, test.want)
+		}
+	}
+}
+
+func TestStoresInMemoryAreApart(t *testing.T) {
+	a, b := open(t, sqlite.Memory), open(t, sqlite.Memory)
+	if err := a.CreateProject(t.Context(), store.Project{ID: "demo"}); err != nil {
+		t.Fatal(err)
+	}
+	if projects, err := b.Projects(t.Context()); err != nil || len(projects) != 0 {
+		t.Errorf("got %v, %v; want no projects", projects, err)
 	}
 }
