@@ -104,13 +104,23 @@ func (d *Day) changeColumns(change func(map[string]*held)) {
 
 // codesOf are the day's codes in this dictionary, some of them perhaps unread, or nil.
 func (d *Day) codesOf(dictionary *dictionary) []uint32 {
-	if all := d.columns.Load(); all != nil {
-		if h := (*all)[dictionary.name]; h != nil && h.column.dictionary == dictionary {
-			return h.column.Codes
-		}
+	if h := d.holds(dictionary); h != nil {
+		return h.column.Codes
 	}
 	if b := d.begun[dictionary.name]; b.dictionary == dictionary {
 		return b.codes
+	}
+	return nil
+}
+
+// holds is the dictionary's column if the day has it complete, else nil.
+func (d *Day) holds(dictionary *dictionary) *held {
+	all := d.columns.Load()
+	if all == nil {
+		return nil
+	}
+	if h := (*all)[dictionary.name]; h != nil && h.column.dictionary == dictionary {
+		return h
 	}
 	return nil
 }
@@ -120,7 +130,7 @@ func (d *Day) codesOf(dictionary *dictionary) []uint32 {
 func (t *Table) weaveColumns(h *hot, old *Day, p *plan, in *intake) {
 	for _, f := range h.follow {
 		codes := weaveCodes(p, old.codesOf(f.dictionary), func(i uint32) uint32 { return f.codes[in.from[i]] })
-		if slices.Contains(codes, unread) {
+		if old.holds(f.dictionary) == nil && slices.Contains(codes, unread) {
 			if h.day.begun == nil {
 				h.day.begun = make(map[string]begun)
 			}

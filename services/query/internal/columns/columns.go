@@ -81,8 +81,8 @@ func (d *Day) Start() event.Time { return event.Time(d.Number) * dayLength }
 
 // Days are the days that overlap [from, to], ascending.
 func (v *View) Days(from, to event.Time) []*Day {
-	lo := sort.Search(len(v.days), func(i int) bool { return v.days[i].Number >= from.Day() })
-	hi := sort.Search(len(v.days), func(i int) bool { return v.days[i].Number > to.Day() })
+	lo := sort.Search(len(v.days), func(i int) bool { return v.days[i].Start()+dayLength > from })
+	hi := sort.Search(len(v.days), func(i int) bool { return v.days[i].Start() > to })
 	return v.days[lo:max(lo, hi)]
 }
 

@@ -221,8 +221,8 @@ func (t *Table) readFlights(ctx context.Context, mine []*flight) error {
 			harvests[f.key.day] = h
 		}
 		f.read = h
-		if codes := f.day.codesOf(f.dictionary); codes != nil && !slices.Contains(codes, unread) {
-			h.takeColumn(f.dictionary, f.day, codes)
+		if held := f.day.holds(f.dictionary); held != nil {
+			h.takeColumn(f.dictionary, f.day, held.column.Codes)
 		} else {
 			h.expect(f.dictionary)
 		}

@@ -277,6 +277,10 @@ func TestAViewShowsWhatTheOracleSays(t *testing.T) {
 		for _, batch := range batches {
 			g.put(batch)
 			all = append(all, addDisturbed(t, r, table, batch)...)
+			if len(kept) > 0 && r.IntN(4) == 0 { // an older View, while rows that no View shows have come
+				i := r.IntN(len(kept))
+				compareTales(t, seed, "a View of before", tell(t, kept[i]), tales[i])
+			}
 			if r.IntN(3) == 0 {
 				v := table.View()
 				kept, tales = append(kept, v), append(tales, oracle(all))

@@ -192,17 +192,21 @@ func (t *Table) addBatch(entry store.Batch, events []event.Event) int {
 		there = t.positions(batch)
 	}
 	for i := range events {
-		if e := &events[i]; !there[e.Position] && t.fits(e) {
-			t.addEvent(e, batch)
-			t.applied[batch]++
+		if e := &events[i]; !there[e.Position] {
+			if t.fits(e) {
+				t.addEvent(e, batch)
+			}
+			t.applied[batch]++ // refused ones too: reading them again would not help
 		}
 	}
 	return int(t.applied[batch])
 }
 
-// fits is false for what no message can bring: a message of 65,536 events would be larger than the broker allows.
+// fits is false for what cannot be: a place beyond the largest message that
+// the broker allows, or a time millions of years away.
 func (t *Table) fits(e *event.Event) bool {
-	if e.Position >= 0 && e.Position <= math.MaxUint16 {
+	inDay := e.Timestamp - event.Time(e.Timestamp.Day())*dayLength
+	if e.Position >= 0 && e.Position <= math.MaxUint16 && inDay >= 0 && inDay < dayLength {
 		return true
 	}
 	t.tables.metrics.refused.Inc()

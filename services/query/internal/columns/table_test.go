@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strconv"
 	"sync"
 	"testing"
 
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/store"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // traffic makes batches of plain events whose column "n" says where they are.
@@ -256,6 +260,69 @@ func TestColumnsStayWithinTheirBudget(t *testing.T) {
 	}
 }
 
+func TestCodesStayComparableWhileAColumnIsHeld(t *testing.T) {
+	g := &growing{}
+	table := filled(t, g, 50)
+	table.tables.cache.budget = 0 // each column leaves at once
+	days := table.View().AllDays()
+	first, err := days[0].Column(context.Background(), "anonymous_id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime.GC()
+	second, err := days[1].Column(context.Background(), "anonymous_id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if table.dictionaries["anonymous_id"].held != nil {
+		t.Fatal("the column did not leave memory, so this shows nothing")
+	}
+	for code := range min(len(first.Values), len(second.Values)) {
+		if first.Values[code] != second.Values[code] {
+			t.Fatalf("code %d: %v in one day, %v in the next", code, first.Values[code], second.Values[code])
+		}
+	}
+	runtime.KeepAlive(first)
+}
+
+func TestDerivedSessions(t *testing.T) {
+	const minute = event.Time(60_000)
+	midnight := 10 * dayLength
+	tests := map[string]struct {
+		at   []event.Time // of one user's events
+		want []event.Time // the start of the session of each
+	}{
+		"a pause of exactly 30 minutes":      {[]event.Time{0, 30 * minute}, []event.Time{0, 0}},
+		"a pause of a little more":           {[]event.Time{0, 30*minute + 1}, []event.Time{0, 30*minute + 1}},
+		"exactly 30 minutes up to midnight":  {[]event.Time{-30 * minute, 0}, []event.Time{-30 * minute, -30 * minute}},
+		"a little more up to midnight":       {[]event.Time{-30*minute - 1, 0}, []event.Time{-30*minute - 1, 0}},
+		"exactly 30 minutes from before it":  {[]event.Time{-1, 30*minute - 1}, []event.Time{-1, -1}},
+		"a little more from before it":       {[]event.Time{-1, 30 * minute}, []event.Time{-1, 30 * minute}},
+		"nearly all of it after midnight":    {[]event.Time{-minute, 28 * minute}, []event.Time{-minute, -minute}},
+		"the one before midnight comes late": {[]event.Time{28 * minute, -minute}, []event.Time{-minute, -minute}},
+		"joined over midnight by a late one": {[]event.Time{-20 * minute, 20 * minute, 0}, []event.Time{-20 * minute, -20 * minute, -20 * minute}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			table := NewTables(&growing{}, 0, nil).Project("p")
+			for i, at := range test.at {
+				batch := []event.Event{{EventID: fmt.Sprint(i), EventType: "view", UserID: "u", BatchID: fmt.Sprint(i), Timestamp: midnight + at}}
+				table.Add([]store.Batch{entryOf(batch)}, batch)
+				table.View()
+			}
+			v := table.View()
+			for _, d := range v.AllDays() {
+				for i, session := range d.Sessions() {
+					n, _ := strconv.Atoi(v.BatchID(d.Ref(uint32(i)).Batch))
+					if got, want := v.SessionName(session), "u@"+(midnight+test.want[n]).String(); got != want {
+						t.Errorf("event %d: got %s, want %s", n, got, want)
+					}
+				}
+			}
+		})
+	}
+}
+
 func TestRawEventsComeInTheOrderAsked(t *testing.T) {
 	g := &growing{}
 	v := filled(t, g, 300).View()
@@ -279,6 +346,54 @@ func TestRawEventsComeInTheOrderAsked(t *testing.T) {
 	})
 	if err != nil || next < 5900 {
 		t.Errorf("got %d events and %v", next, err)
+	}
+}
+
+func TestImpossibleEventsAreLeftOut(t *testing.T) {
+	table := NewTables(&growing{}, 0, nil).Project("p")
+	batch := []event.Event{
+		{EventID: "far", EventType: "view", Timestamp: math.MaxInt64, BatchID: "b", Position: 0},
+		{EventID: "long ago", EventType: "view", Timestamp: math.MinInt64, BatchID: "b", Position: 1},
+		{EventID: "place", EventType: "view", BatchID: "b", Position: 1 << 16},
+		{EventID: "before 1970", EventType: "view", Timestamp: -1, BatchID: "b", Position: 2},
+	}
+	if short := table.Add([]store.Batch{entryOf(batch)}, batch); short != nil {
+		t.Errorf("they would be read again and again: short is %v", short)
+	}
+	days := table.View().Days(math.MinInt64, math.MaxInt64)
+	if len(days) != 1 || days[0].Number != -1 || days[0].Times()[0] != uint32(dayLength)-1 {
+		t.Errorf("days: got %d", len(days))
+	}
+	if got := testutil.ToFloat64(table.tables.metrics.refused); got != 3 {
+		t.Errorf("refused: got %v, want 3", got)
+	}
+}
+
+func TestDaysOfARange(t *testing.T) {
+	v := FromEvents("p", []event.Event{
+		{EventID: "1", EventType: "view", Timestamp: 0}, {EventID: "2", EventType: "view", Timestamp: dayLength}, {EventID: "3", EventType: "view", Timestamp: 3 * dayLength},
+	})
+	tests := map[string]struct {
+		from, to event.Time
+		want     []int32
+	}{
+		"all time":                 {math.MinInt64, math.MaxInt64, []int32{0, 1, 3}},
+		"the last moment of a day": {dayLength - 1, dayLength - 1, []int32{0}},
+		"its first moment":         {dayLength, dayLength, []int32{1}},
+		"over midnight":            {dayLength - 1, dayLength, []int32{0, 1}},
+		"a day without events":     {2 * dayLength, 3*dayLength - 1, nil},
+		"turned round":             {3 * dayLength, 0, nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			var got []int32
+			for _, d := range v.Days(test.from, test.to) {
+				got = append(got, d.Number)
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
 	}
 }
 

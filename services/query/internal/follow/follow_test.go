@@ -26,6 +26,7 @@ type writers struct {
 	journal []store.Batch
 	events  map[string][]event.Event
 	away    error
+	damaged string         // a batch that cannot be read
 	reads   map[string]int // of each batch's events
 }
 
@@ -59,6 +60,9 @@ func (w *writers) EventsOfBatches(_ context.Context, project string, ids []strin
 	defer w.mu.Unlock()
 	for _, id := range ids {
 		w.reads[id]++
+		if id == w.damaged {
+			return errors.New("damaged")
+		}
 		for _, e := range w.events[project+"/"+id] {
 			if err := yield(&e); err != nil {
 				return err
@@ -204,6 +208,24 @@ func TestABatchThatComesShortIsReportedAndReadAgain(t *testing.T) {
 		if w.reads["b"] > 15 {
 			t.Errorf("the short batch was read %d times in 7 minutes", w.reads["b"])
 		}
+	})
+}
+
+func TestABatchThatCannotBeReadHoldsUpNobody(t *testing.T) {
+	w := &writers{damaged: "b07"}
+	for i := range 20 {
+		w.record(batch("p", fmt.Sprintf("b%02d", i), time.Now(), 5))
+	}
+	following(t, w, func(tables *columns.Tables, f *Follower) {
+		if err := f.Ready(); err != nil {
+			t.Errorf("Ready: got %v", err)
+		}
+		want(t, "all others", rowsAfter(time.Minute, tables, "p"), 95)
+		want(t, "short batches", int(testutil.ToFloat64(f.metrics.shortBatches)), 1)
+		w.mu.Lock()
+		w.damaged = ""
+		w.mu.Unlock()
+		want(t, "after repair", rowsAfter(10*time.Minute, tables, "p"), 100)
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/fault"
 	"github.com/maidian/maidian/pkg/store"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -64,8 +65,33 @@ func (f *Follower) groups(entries []store.Batch) (groups [][]store.Batch) {
 	return groups
 }
 
-// takeGroup adds the events of some entries of one project.
+// takeGroup adds the events of some entries of one project. When the store
+// answers but cannot give them, the group is cut down to the batches that
+// cannot be read, so that these hold up nobody else.
 func (f *Follower) takeGroup(ctx context.Context, entries []store.Batch) (short []store.Batch, err error) {
+	events, err := f.read(ctx, entries)
+	switch {
+	case err == nil:
+		short = f.tables.Project(entries[0].Project).Add(entries, events)
+		f.count(entries, len(events))
+		return short, nil
+	case fault.KindOf(err) == fault.Unavailable || ctx.Err() != nil:
+		return nil, err
+	case len(entries) == 1:
+		f.log.Error("a batch cannot be read; its events are not in answers", zap.Error(err))
+		return entries, nil
+	}
+	half := len(entries) / 2
+	for _, part := range [][]store.Batch{entries[:half], entries[half:]} {
+		missed, err := f.takeGroup(ctx, part)
+		if short = append(short, missed...); err != nil {
+			return short, err
+		}
+	}
+	return short, nil
+}
+
+func (f *Follower) read(ctx context.Context, entries []store.Batch) ([]event.Event, error) {
 	project := entries[0].Project
 	ids := make([]string, len(entries))
 	expected := 0
@@ -74,16 +100,14 @@ func (f *Follower) takeGroup(ctx context.Context, entries []store.Batch) (short 
 		expected += entry.Stored
 	}
 	events := make([]event.Event, 0, expected)
-	err = f.store.EventsOfBatches(ctx, project, ids, func(e *event.Event) error {
+	err := f.store.EventsOfBatches(ctx, project, ids, func(e *event.Event) error {
 		events = append(events, *e)
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read the events of %d batches of project %s: %w", len(ids), project, err)
+		return nil, fmt.Errorf("read the events of %d batches of project %s, %s first: %w", len(ids), project, ids[0], err)
 	}
-	short = f.tables.Project(project).Add(entries, events)
-	f.count(entries, len(events))
-	return short, nil
+	return events, nil
 }
 
 func (f *Follower) count(entries []store.Batch, events int) {

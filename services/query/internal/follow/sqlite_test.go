@@ -1,0 +1,166 @@
+package follow
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/store"
+	"github.com/maidian/maidian/pkg/store/sqlite"
+	"github.com/maidian/maidian/services/query/internal/columns"
+	"go.uber.org/zap"
+)
+
+func open(t testing.TB) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.Open(context.Background(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// write stores a batch of events of half a minute each, as a consumer does.
+func write(t testing.TB, s store.Store, number, size int) {
+	t.Helper()
+	start := event.Time(1780272000000)
+	events := make([]event.Event, size)
+	for i := range events {
+		n := number*size + i
+		events[i] = event.Event{
+			Project: "shop", EventID: fmt.Sprintf("0198c5a1-7d3e-7bb2-9c55-%012d", n), EventType: []string{"page_view", "click", "purchase"}[n%7%3],
+			UserID: fmt.Sprintf("user-%d", n*n%997), SessionID: fmt.Sprintf("0198c5a1-0000-7bb2-9c55-%012d", n/8),
+			Timestamp: start + event.Time(n)*1000, ReceivedAt: start + event.Time(n)*1000, StoredAt: start + event.Time(n)*1000 + 50,
+			PageURL: "https://shop.example/p/section?ref=mail", PagePath: fmt.Sprintf("/p/%d", n%500), PageHost: "shop.example",
+			Browser: "Chrome", OS: "Linux", DeviceType: "desktop", Country: "DE", UserAgent: "Mozilla/5.0 (X11; Linux x86_64)",
+			Properties: fmt.Sprintf(`{"amount":%d.5}`, n%1000),
+			BatchID:    fmt.Sprintf("0198c5a1-ffff-7bb2-9c55-%012d", number), Position: i,
+		}
+	}
+	if _, err := s.InsertEvents(context.Background(), events); err != nil {
+		t.Fatal(err)
+	}
+	entry := store.Batch{ID: events[0].BatchID, Project: "shop", WrittenAt: event.TimeOf(time.Now()), ReceivedAt: events[0].ReceivedAt, Stored: size}
+	if err := s.RecordBatches(context.Background(), []store.Batch{entry}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// start runs a follower until the test ends.
+func start(t testing.TB, s store.Store) (*columns.Tables, *Follower) {
+	t.Helper()
+	tables := columns.NewTables(s, 1<<30, nil)
+	f := New(s, tables, zap.NewNop(), nil, Options{})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { f.Run(ctx); close(ended) }()
+	t.Cleanup(func() { cancel(); <-ended })
+	return tables, f
+}
+
+// until waits for the effect.
+func until(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	for tick := time.NewTicker(time.Millisecond); ; <-tick.C {
+		if done() {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("waited 30 s in vain: %s", what)
+		default:
+		}
+	}
+}
+
+func TestWhatIsWrittenToSQLiteIsSeen(t *testing.T) {
+	s := open(t)
+	for i := range 40 {
+		write(t, s, i, 25)
+	}
+	tables, f := start(t, s)
+	until(t, "the journal is loaded", func() bool { return f.Ready() == nil })
+	if got := tables.Rows(); got != 1000 {
+		t.Errorf("after the first pass: got %d events, want 1000", got)
+	}
+	v := tables.Project("shop").View()
+	amount, err := v.AllDays()[0].Column(context.Background(), "amount")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(amount.Values); got != 1001 { // and the absent one
+		t.Errorf("values of amount: got %d, want 1001", got)
+	}
+	for i := range 10 {
+		write(t, s, 40+i, 25)
+	}
+	until(t, "fresh events are visible", func() bool { return viewed(tables) == 1250 })
+	seen := 0
+	day := tables.Project("shop").View().AllDays()[0]
+	refs := make([]columns.Ref, 0, day.Len())
+	for _, row := range day.ByTime() {
+		refs = append(refs, day.Ref(row))
+	}
+	err = v.Events(context.Background(), refs[:1000], func(e *event.Event) error {
+		if want := fmt.Sprintf("0198c5a1-7d3e-7bb2-9c55-%012d", seen); e.EventID != want {
+			t.Fatalf("event %d by time: got %s, want %s", seen, e.EventID, want)
+		}
+		seen++
+		return nil
+	})
+	if err != nil || seen != 1000 {
+		t.Errorf("raw events: got %d, %v", seen, err)
+	}
+}
+
+func viewed(tables *columns.Tables) (rows int) {
+	for _, day := range tables.Project("shop").View().AllDays() {
+		rows += day.Len()
+	}
+	return rows
+}
+
+// BenchmarkLoadFromSQLite is a start: the whole journal into columns.
+func BenchmarkLoadFromSQLite(b *testing.B) {
+	s := open(b)
+	const batches, size = 1000, 100
+	for i := range batches {
+		write(b, s, i, size)
+	}
+	b.ResetTimer()
+	for b.Loop() {
+		f := New(s, columns.NewTables(s, 1<<30, nil), zap.NewNop(), nil, Options{})
+		if err := f.first(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(batches*size*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// BenchmarkColumnFromSQLite is the first use of two columns.
+func BenchmarkColumnFromSQLite(b *testing.B) {
+	s := open(b)
+	const batches, size = 1000, 100
+	for i := range batches {
+		write(b, s, i, size)
+	}
+	b.ResetTimer()
+	for b.Loop() {
+		b.StopTimer()
+		tables := columns.NewTables(s, 1<<30, nil)
+		f := New(s, tables, zap.NewNop(), nil, Options{})
+		if err := f.first(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+		v := tables.Project("shop").View()
+		b.StartTimer()
+		if err := v.Load(context.Background(), v.AllDays(), "page_path", "amount"); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(batches*size*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
