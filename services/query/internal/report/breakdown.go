@@ -205,13 +205,13 @@ func (t *touch) touched(h *hit) uint32 {
 }
 
 // rank orders values by their number of actors, most first; then by value.
-func (t *touch) rank(byValue map[uint32]*stepTotal, size func(*stepTotal) int) []uint32 {
-	values := make([]uint32, 0, len(byValue))
-	for v := range byValue {
+func (t *touch) rank(sizes map[uint32]int) []uint32 {
+	values := make([]uint32, 0, len(sizes))
+	for v := range sizes {
 		values = append(values, v)
 	}
 	slices.SortFunc(values, func(a, b uint32) int {
-		return cmp.Or(cmp.Compare(size(byValue[b]), size(byValue[a])), cmp.Compare(t.places[a], t.places[b]))
+		return cmp.Or(cmp.Compare(sizes[b], sizes[a]), cmp.Compare(t.places[a], t.places[b]))
 	})
 	return values
 }

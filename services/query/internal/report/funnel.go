@@ -395,7 +395,11 @@ func (f *funnel) steps(ctx context.Context) ([]StepResult, []FunnelBreakdown, er
 
 // breakdowns are the funnels of the values most entered with, and of all others together.
 func (f *funnel) breakdowns(ctx context.Context, parts []partition, byValue map[uint32]*stepTotal) ([]FunnelBreakdown, error) {
-	ranked := f.touch.rank(byValue, func(t *stepTotal) int { return t.users[0] })
+	entered := map[uint32]int{}
+	for value, total := range byValue {
+		entered[value] = total.users[0]
+	}
+	ranked := f.touch.rank(entered)
 	top := ranked[:min(len(ranked), f.request.Breakdown.Limit)]
 	breakdowns := []FunnelBreakdown{}
 	for _, value := range top {

@@ -1,0 +1,141 @@
+package report
+
+import (
+	"context"
+
+	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/services/query/internal/columns"
+)
+
+// LifecycleRequest asks where active users come from and where they go. In each
+// interval a user is
+//
+//   - new, when its first matching event ever lies there;
+//   - returning, when it was active there and in the interval before;
+//   - resurrecting, when it was active there and earlier, but not in the interval before;
+//   - dormant, when it was active in the interval before and not there.
+//
+// The range is widened to whole intervals.
+type LifecycleRequest struct {
+	Event     Selector `json:"event"`
+	Interval  Interval `json:"interval"`
+	WeekStart string   `json:"week_start"`
+	Common
+	buckets *Buckets // with the interval before the range as the first
+}
+
+// ReadLifecycle reads the request of POST lifecycle.
+func ReadLifecycle(p *Params, env Env) (*LifecycleRequest, error) {
+	r := &LifecycleRequest{Common: p.Common(env)}
+	r.Event = p.Selector("event", AnyEvent, r.Calendar)
+	r.Interval = p.interval("interval", Day)
+	r.WeekStart, r.Calendar.WeekStart = p.weekStart()
+	if err := p.Done(); err != nil {
+		return nil, err
+	}
+	r.From = r.Calendar.Floor(r.Interval, r.From)
+	var err error
+	if r.buckets, err = r.Calendar.Cut(r.Interval, r.Calendar.Back(r.Interval, r.From, 1), r.To); err != nil {
+		return nil, err
+	}
+	r.To = r.buckets.End - 1
+	return r, nil
+}
+
+// LifecycleAnswer is the answer of POST lifecycle; dormant users are negative numbers.
+type LifecycleAnswer struct {
+	Buckets      []string   `json:"buckets"`
+	Complete     []bool     `json:"complete"`
+	New          []int      `json:"new"`
+	Returning    []int      `json:"returning"`
+	Resurrecting []int      `json:"resurrecting"`
+	Dormant      []int      `json:"dormant"`
+	Definition   Definition `json:"definition"`
+}
+
+// Lifecycle answers POST lifecycle.
+func Lifecycle(ctx context.Context, v *columns.View, r *LifecycleRequest) (*LifecycleAnswer, error) {
+	src, err := open(ctx, v, 0, r.To, append(propertiesOf(r.Filters, r.Event), r.Unit.columns()...))
+	if err != nil {
+		return nil, err
+	}
+	who := src.actors(r.Unit)
+	parts := who.partitions()
+	sums := make([][4][]int, len(parts))
+	err = eachPartition(ctx, parts, func(ctx context.Context, i int, p partition) error {
+		for state := range sums[i] {
+			sums[i][state] = make([]int, r.buckets.Len()+1)
+		}
+		g := gather{source: src, actors: who, selections: []selection{src.selectWhere(r.Event, r.Filters)}}
+		return g.run(ctx, p, func(_ uint32, hits []hit) { r.live(hits, &sums[i]) })
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.answer(sums), nil
+}
+
+// States of a user in an interval.
+const (
+	isNew = iota
+	isReturning
+	isResurrecting
+	isDormant
+)
+
+// live counts one user's states. Bucket 0 is the interval before the range.
+func (r *LifecycleRequest) live(hits []hit, sum *[4][]int) {
+	before := -2 // the bucket of the activity before this one; -2: long ago
+	first := true
+	for i := range hits {
+		bucket := r.bucket(hits[i].at)
+		if !first && bucket == before {
+			continue
+		}
+		if bucket >= 0 {
+			switch {
+			case first:
+				sum[isNew][bucket]++
+			case before == bucket-1 && before >= 0:
+				sum[isReturning][bucket]++
+			default:
+				sum[isResurrecting][bucket]++
+			}
+		}
+		if before >= 0 && before < bucket-1 {
+			sum[isDormant][before+1]--
+		}
+		before, first = bucket, false
+	}
+	if before >= 0 {
+		sum[isDormant][before+1]--
+	}
+}
+
+// bucket is -1 for times before all of them.
+func (r *LifecycleRequest) bucket(at event.Time) int {
+	if at < r.buckets.Starts[0] {
+		return -1
+	}
+	return r.buckets.Index(at)
+}
+
+func (r *LifecycleRequest) answer(sums [][4][]int) *LifecycleAnswer {
+	n := r.buckets.Len()
+	var lists [4][]int
+	for state := range lists {
+		parts := make([][]int, len(sums))
+		for i := range sums {
+			parts[i] = sums[i][state]
+		}
+		lists[state] = addUp(parts, n+1)[1:n]
+	}
+	d := r.definition()
+	d.Interval = "one " + string(r.Interval) + " of the calendar; weeks start on " + r.WeekStart
+	d.Cohort = "new: the first matching event ever is in the interval; returning: active there and in the one before; resurrecting: active there and earlier, not in the one before; dormant: active in the one before, not there"
+	d.Complete = "false while the interval is not over"
+	return &LifecycleAnswer{
+		Buckets: r.buckets.Labels()[1:], Complete: r.buckets.Complete(r.Now)[1:],
+		New: lists[isNew], Returning: lists[isReturning], Resurrecting: lists[isResurrecting], Dormant: lists[isDormant], Definition: d,
+	}
+}

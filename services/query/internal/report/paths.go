@@ -1,0 +1,277 @@
+package report
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sort"
+	"strconv"
+
+	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/fault"
+	"github.com/maidian/maidian/services/query/internal/columns"
+)
+
+// PathsRequest asks for the ways through a site: within each session, which
+// item comes after which. An item is the page path of a page_view, or the type
+// of any event, or the value of another property of any event that has one.
+//
+//   - Repeats of an item in a row count once.
+//   - With start, a path begins at the first item at or after the first event
+//     that matches; sessions without one are left out.
+//   - With end, it ends with the last item at or before the first event that
+//     matches, and keeps the last steps before it. With both, end is looked for
+//     after start.
+//   - Items with equal times stand in the order of their names.
+type PathsRequest struct {
+	Start *Selector `json:"start,omitempty"`
+	End   *Selector `json:"end,omitempty"`
+	By    string    `json:"by"`
+	Steps int       `json:"steps"` // most items of a path
+	Limit int       `json:"limit"` // most edges of the answer
+	Common
+}
+
+const (
+	pagePath  = "page_path"
+	eventType = "event_type"
+	maxEdges  = 1_000_000
+)
+
+// ReadPaths reads the request of POST paths.
+func ReadPaths(p *Params, env Env) (*PathsRequest, error) {
+	r := &PathsRequest{Common: p.Common(env)}
+	r.Start, r.End = p.optionalSelector("start", r.Calendar), p.optionalSelector("end", r.Calendar)
+	if r.By = pagePath; p.Has("by") {
+		r.By = p.property("by")
+	}
+	r.Steps = p.Int("steps", 5, 2, 20)
+	r.Limit = p.Int("limit", 50, 1, 10_000)
+	return r, p.Done()
+}
+
+func (p *Params) optionalSelector(name string, c Calendar) *Selector {
+	if !p.Has(name) {
+		return nil
+	}
+	return ptr(p.Selector(name, AnyEvent, c))
+}
+
+// PathsAnswer is the answer of POST paths, most users first.
+type PathsAnswer struct {
+	Edges      []Edge     `json:"edges"`
+	Total      int        `json:"total"` // edges, those beyond the limit too
+	Definition Definition `json:"definition"`
+}
+
+// Edge is a step from one item to the next; the number before an item is its
+// place in the path, from 1.
+type Edge struct {
+	From  string `json:"from"`
+	To    string `json:"to"`
+	Users int    `json:"users"`
+}
+
+// Bits of hit.steps in paths.
+const (
+	itemBit     = 1 << iota
+	pathEndBit  // the event matches end
+	pathFromBit // the event matches start
+)
+
+// edge is an Edge with its items as codes.
+type edge struct {
+	place    int
+	from, to uint32
+}
+
+// Paths answers POST paths.
+func Paths(ctx context.Context, v *columns.View, r *PathsRequest) (*PathsAnswer, error) {
+	w, err := r.open(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	parts := w.actors.partitions()
+	counts := make([]map[edge]int, len(parts))
+	err = eachPartition(ctx, parts, func(ctx context.Context, i int, p partition) error {
+		counts[i] = map[edge]int{}
+		g := gather{source: w.source, actors: w.actors, selections: w.events}
+		err := g.run(ctx, p, func(_ uint32, hits []hit) { w.count(hits, counts[i]) })
+		if len(counts[i]) > maxEdges {
+			return fault.New(fault.Exceeded, "too_many_edges", "the paths have more than %d different edges; filter, or take fewer steps", maxEdges)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return w.answer(counts), nil
+}
+
+// ways is a request with what it reads.
+type ways struct {
+	request *PathsRequest
+	source  *source
+	actors  *actors
+	events  []selection
+	items   []*columns.Column // by day; nil for event types
+	values  []event.Value
+	names   []string // of event types, by code
+	codes   map[string]uint32
+}
+
+func (r *PathsRequest) open(ctx context.Context, v *columns.View) (*ways, error) {
+	item := Selector{Event: AnyEvent}
+	switch r.By {
+	case pagePath:
+		item = Selector{Event: "page_view", Filters: Filters{present(pagePath)}}
+	case eventType:
+	default:
+		item.Filters = Filters{present(r.By)}
+	}
+	selectors := []Selector{item}
+	for _, s := range []*Selector{r.End, r.Start} {
+		if s == nil {
+			s = &Selector{Event: ""} // matches nothing: event types are never empty
+		}
+		selectors = append(selectors, *s)
+	}
+	names := append(propertiesOf(r.Filters, selectors...), r.Unit.columns()...)
+	if r.By != eventType {
+		names = append(names, r.By)
+	}
+	src, err := open(ctx, v, r.From, r.To, names)
+	if err != nil {
+		return nil, err
+	}
+	w := &ways{request: r, source: src, actors: src.actors(r.Unit), codes: map[string]uint32{}}
+	for _, s := range selectors {
+		w.events = append(w.events, src.selectWhere(s, r.Filters))
+	}
+	w.items, w.values = src.columns[r.By], src.values(r.By)
+	w.numberTypes()
+	return w, nil
+}
+
+func present(property string) Filter {
+	return Filter{Property: property, Op: "exists", match: func(v event.Value) bool { return v.Kind != event.Absent }}
+}
+
+func (w *ways) numberTypes() {
+	for _, d := range w.source.days {
+		for _, run := range d.Runs() {
+			if _, ok := w.codes[run.Type]; !ok {
+				w.codes[run.Type] = uint32(len(w.names))
+				w.names = append(w.names, run.Type)
+			}
+		}
+	}
+}
+
+// item is the code of a hit's item.
+func (w *ways) item(h *hit) uint32 {
+	if w.request.By != eventType {
+		return w.items[h.day].Codes[h.row]
+	}
+	runs := w.source.days[h.day].Runs()
+	n := sort.Search(len(runs), func(i int) bool { return runs[i].Hi > int(h.row) })
+	return w.codes[runs[n].Type]
+}
+
+func (w *ways) name(code uint32) string {
+	if w.request.By == eventType {
+		return w.names[code]
+	}
+	return w.values[code].String()
+}
+
+// count adds an actor's edges, each once.
+func (w *ways) count(hits []hit, counts map[edge]int) {
+	seen := map[edge]bool{}
+	for _, session := range w.sessions(hits) {
+		path := w.path(session)
+		for i := 1; i < len(path); i++ {
+			if e := (edge{i, path[i-1], path[i]}); !seen[e] {
+				seen[e] = true
+				counts[e]++
+			}
+		}
+	}
+}
+
+// sessions parts an actor's hits by session; those of one stand in the order of time.
+func (w *ways) sessions(hits []hit) [][]hit {
+	var order []uint32
+	bySession := map[uint32][]hit{}
+	for _, h := range hits {
+		n := w.source.days[h.day].Sessions()[h.row]
+		if _, ok := bySession[n]; !ok {
+			order = append(order, n)
+		}
+		bySession[n] = append(bySession[n], h)
+	}
+	sessions := make([][]hit, len(order))
+	for i, n := range order {
+		sessions[i] = bySession[n]
+		slices.SortStableFunc(sessions[i], func(a, b hit) int { return cmp.Or(byTime(a, b), cmp.Compare(w.sortName(&a), w.sortName(&b))) })
+	}
+	return sessions
+}
+
+func (w *ways) sortName(h *hit) string {
+	if h.steps&itemBit == 0 {
+		return ""
+	}
+	return w.name(w.item(h))
+}
+
+// path is the items of a session between its ends.
+func (w *ways) path(hits []hit) []uint32 {
+	if w.request.Start != nil {
+		from := slices.IndexFunc(hits, func(h hit) bool { return h.steps&pathFromBit != 0 })
+		if from < 0 {
+			return nil
+		}
+		hits = hits[from:]
+	}
+	if w.request.End != nil {
+		to := slices.IndexFunc(hits, func(h hit) bool { return h.steps&pathEndBit != 0 })
+		if to < 0 {
+			return nil
+		}
+		hits = hits[:to+1]
+	}
+	var path []uint32
+	for i := range hits {
+		if hits[i].steps&itemBit == 0 {
+			continue
+		}
+		if item := w.item(&hits[i]); len(path) == 0 || path[len(path)-1] != item {
+			path = append(path, item)
+		}
+	}
+	if n := len(path) - w.request.Steps; n > 0 && w.request.Start == nil && w.request.End != nil {
+		return path[n:]
+	}
+	return path[:min(len(path), w.request.Steps)]
+}
+
+func (w *ways) answer(counts []map[edge]int) *PathsAnswer {
+	sum := map[edge]int{}
+	for _, part := range counts {
+		for e, n := range part {
+			sum[e] += n
+		}
+	}
+	edges := make([]Edge, 0, len(sum))
+	for e, n := range sum {
+		edges = append(edges, Edge{strconv.Itoa(e.place) + "_" + w.name(e.from), strconv.Itoa(e.place+1) + "_" + w.name(e.to), n})
+	}
+	slices.SortFunc(edges, func(a, b Edge) int {
+		return cmp.Or(cmp.Compare(b.Users, a.Users), cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To))
+	})
+	d := w.request.definition()
+	d.Order = "items of one session in the order of time, equal ones in a row as one; equal times by name"
+	d.Times = "sessions are the client's, else they end after 30 minutes without an event"
+	return &PathsAnswer{Edges: edges[:min(len(edges), w.request.Limit)], Total: len(edges), Definition: d}
+}
