@@ -121,8 +121,9 @@ export const startDelivery = (options: DeliveryOptions, store: Store, tell: Tell
    */
   const flushOnHide = () => {
     if (hold.cause() === SERVER) return;
-    const batch = queue.take(limit, KEEPALIVE_BYTES - flyingBytes - 200, (key) => flying.has(key) || !own.has(key));
-    if (!batch.length) return;
+    const room = KEEPALIVE_BYTES - flyingBytes;
+    const batch = queue.take(limit, room - byteLength(wrap([])), (key) => flying.has(key) || !own.has(key));
+    if (!batch.length || byteLength(wrap(batch)) > room) return;
     if (canKeepAlive()) send(batch).then(schedule, schedule);
     else {
       beacon(url, wrap(batch));

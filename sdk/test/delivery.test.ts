@@ -192,18 +192,27 @@ test('a page that is hidden sends its own events once, below 64 KiB, and forgets
   const delivery = start();
   add(delivery, 300, { text: '买'.repeat(100) });
   await vi.advanceTimersByTimeAsync(20); // the first batches are on their way
+  const before = collector.requests.length;
   delivery.flushOnHide();
   delivery.flushOnHide();
-  const inFlight = collector.requests.filter(({ keepalive }) => keepalive);
-  expect(inFlight.map(({ text }) => new TextEncoder().encode(text).length).reduce((a, b) => a + b)).toBeLessThan(
-    64_000,
-  );
+  expect(collector.requests).toHaveLength(before + 1);
+  expect(collector.requests.every(({ keepalive }) => keepalive)).toBe(true);
+  expect(
+    collector.requests.map(({ text }) => new TextEncoder().encode(text).length).reduce((a, b) => a + b),
+  ).toBeLessThan(64_000);
   const ids = collector.requests.flatMap(({ batch }) => batch.events.map((e) => e.event_id));
   expect(new Set(ids).size).toBe(ids.length);
   expect(delivery.length()).toBe(302);
   await vi.advanceTimersByTimeAsync(20 * second);
   expect(collector.stored.size).toBe(302);
   expect(delivery.length()).toBe(0);
+});
+
+test('a batch that is too large to outlive the page is not asked to: the browser would refuse it', async () => {
+  const delivery = start({ batchSize: 1000 });
+  add(delivery, 200, { text: '买'.repeat(100) });
+  await vi.advanceTimersByTimeAsync(6 * second);
+  expect(collector.requests.map(({ keepalive }) => keepalive)).toEqual([false]);
 });
 
 test('a browser without keepalive gets a beacon, which proves nothing', async () => {
