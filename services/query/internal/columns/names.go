@@ -27,7 +27,7 @@ type nameList struct {
 
 const (
 	firstChunk = 1 << 9
-	chunkSize  = 1 << 16 // offsets are 16 bits
+	chunkSize  = 1 << 16 // offsets are 16 bits, so all chunks together hold 4 GiB: more than 100 million sessions
 )
 
 func newNames() *names { return &names{seed: maphash.MakeSeed(), slots: make([]uint32, 16)} }

@@ -3,6 +3,7 @@ package follow
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -163,4 +164,31 @@ func BenchmarkColumnFromSQLite(b *testing.B) {
 		}
 	}
 	b.ReportMetric(batches*size*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// BenchmarkVisible writes 100 batches of 20 events a second, so 2,000 events/s,
+// and measures from the journal's entry to the View that shows it.
+func BenchmarkVisible(b *testing.B) {
+	s := open(b)
+	tables, f := start(b, s)
+	until(b, "the journal is loaded", func() bool { return f.Ready() == nil })
+	var took []time.Duration
+	written := 0
+	tick := time.NewTicker(10 * time.Millisecond)
+	for b.Loop() {
+		<-tick.C
+		write(b, s, written, 20)
+		written++
+		if written%10 != 0 {
+			continue
+		}
+		begin := time.Now()
+		until(b, "the batch is visible", func() bool { return viewed(tables) >= 20*written })
+		took = append(took, time.Since(begin))
+	}
+	if len(took) > 0 {
+		slices.Sort(took)
+		b.ReportMetric(took[len(took)/2].Seconds()*1000, "p50-ms")
+		b.ReportMetric(took[len(took)*99/100].Seconds()*1000, "p99-ms")
+	}
 }
