@@ -16,20 +16,24 @@ import (
 // kind says what was being done and gives the driver's error the kind on
 // which the callers act.
 func kind(ctx context.Context, doing string, err error) error {
-	switch {
-	case err == nil || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrConflict):
+	if err == nil || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrConflict) {
 		return err
-	case ctx.Err() != nil: // the caller's own end; the driver words it as its own
-		return fmt.Errorf("%s: %w", doing, context.Cause(ctx))
+	}
+	if ctx.Err() != nil { // the caller's own end, which the driver words as its own
+		err = context.Cause(ctx)
 	}
 	err = fmt.Errorf("%s: %w", doing, err)
 	switch kindOf(err) {
 	case fault.Unavailable:
-		return fault.Wrap(fault.Unavailable, "store_unavailable", err)
+		return unavailable(err)
 	case fault.Invalid:
-		return fault.Wrap(fault.Invalid, "unstorable", err)
+		return &fault.Error{Kind: fault.Invalid, Code: "unstorable", Message: "the store cannot take this", Err: err}
 	}
 	return err
+}
+
+func unavailable(err error) error {
+	return &fault.Error{Kind: fault.Unavailable, Code: "store_unavailable", Message: "the store is away", Err: err}
 }
 
 func kindOf(err error) fault.Kind {

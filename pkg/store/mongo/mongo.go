@@ -97,7 +97,11 @@ func root(err error) error {
 
 // Ping is nil when the primary answers.
 func (s *Store) Ping(ctx context.Context) error {
-	return kind(ctx, "ping the store", s.client.Ping(ctx, readpref.Primary()))
+	err := s.client.Ping(ctx, readpref.Primary())
+	if err != nil && ctx.Err() == nil {
+		return unavailable(fmt.Errorf("ping the store: %w", root(err)))
+	}
+	return kind(ctx, "ping the store", err)
 }
 
 // Close waits a little for operations under way and disconnects.

@@ -2,10 +2,8 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"os"
 
 	driver "modernc.org/sqlite"
 	codes "modernc.org/sqlite/lib"
@@ -21,32 +19,41 @@ func (s *Store) kind(ctx context.Context, doing string, err error) error {
 		return err
 	}
 	if ctx.Err() != nil && interrupted(err) {
-		return fmt.Errorf("%s: %w", doing, context.Cause(ctx))
+		err = context.Cause(ctx)
+	} else if s.closed() {
+		err = errClosed
 	}
 	err = fmt.Errorf("%s in %s: %w", doing, s.name, err)
 	switch kindOf(err) {
 	case fault.Unavailable:
-		return fault.Wrap(fault.Unavailable, "store_unavailable", err)
+		return &fault.Error{Kind: fault.Unavailable, Code: "store_unavailable", Message: "the store is away", Err: err}
 	case fault.Invalid:
-		return fault.Wrap(fault.Invalid, "unstorable", err)
+		return &fault.Error{Kind: fault.Invalid, Code: "unstorable", Message: "the store cannot take this", Err: err}
 	}
 	return err
 }
 
+func (s *Store) closed() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
+	}
+}
+
 func interrupted(err error) bool {
-	code, _ := codeOf(err)
-	return code == codes.SQLITE_INTERRUPT || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	return codeOf(err) == codes.SQLITE_INTERRUPT || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 func kindOf(err error) fault.Kind {
 	if kind := fault.KindOf(err); kind != fault.Unknown {
 		return kind
 	}
-	if errors.Is(err, sql.ErrConnDone) || errors.Is(err, os.ErrClosed) || errors.Is(err, errClosed) {
+	if errors.Is(err, errClosed) || errors.Is(err, context.DeadlineExceeded) {
 		return fault.Unavailable
 	}
-	code, _ := codeOf(err)
-	switch code {
+	switch codeOf(err) {
 	case codes.SQLITE_FULL, codes.SQLITE_BUSY, codes.SQLITE_LOCKED, codes.SQLITE_IOERR, codes.SQLITE_CANTOPEN,
 		codes.SQLITE_NOMEM, codes.SQLITE_READONLY, codes.SQLITE_PROTOCOL, codes.SQLITE_INTERRUPT:
 		return fault.Unavailable // the disk or its state: it may pass
@@ -56,10 +63,10 @@ func kindOf(err error) fault.Kind {
 	return fault.Unknown
 }
 
-// codeOf is SQLite's primary result code.
-func codeOf(err error) (int, bool) {
+// codeOf is SQLite's primary result code; 0 when the error is not SQLite's.
+func codeOf(err error) int {
 	if e := (*driver.Error)(nil); errors.As(err, &e) {
-		return e.Code() & 0xff, true
+		return e.Code() & 0xff
 	}
-	return 0, false
+	return 0
 }
