@@ -109,7 +109,8 @@ func recovered(log *zap.Logger) gin.HandlerFunc {
 			}
 		}()
 		c.Next()
-		if c.Writer.Status() >= http.StatusInternalServerError && len(c.Errors) > 0 {
+		// Not 503: while a server is away that would be a line for every request; it is counted.
+		if c.Writer.Status() == http.StatusInternalServerError && len(c.Errors) > 0 {
 			log.Error("request failed", zap.String("route", c.FullPath()), zap.Error(c.Errors.Last().Err))
 		}
 	}

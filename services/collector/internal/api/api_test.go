@@ -36,6 +36,7 @@ type broker struct {
 	refuses error
 	unready error
 	blocked bool
+	forget  bool // keep nothing
 }
 
 func (b *broker) Publish(ctx context.Context, m bus.Message) error {
@@ -45,7 +46,7 @@ func (b *broker) Publish(ctx context.Context, m bus.Message) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.refuses == nil {
+	if b.refuses == nil && !b.forget {
 		b.bodies = append(b.bodies, bytes.Clone(m.Body))
 	}
 	return b.refuses
@@ -93,15 +94,19 @@ func hash(key string) string { return access.Hash(key) }
 // collector is an API in front of a fake broker, served over HTTP.
 type collector struct {
 	*API
-	t      testing.TB
-	broker *broker
-	url    string
+	t       testing.TB
+	broker  *broker
+	handler http.Handler
+	url     string
 }
+
+// shared is made once: it compiles hundreds of patterns.
+var shared = sync.OnceValues(func() (*enrich.Enricher, error) { return enrich.New(prometheus.NewRegistry(), nil) })
 
 func start(t testing.TB, change ...func(*API)) *collector {
 	t.Helper()
 	metrics := prometheus.NewRegistry()
-	enricher, err := enrich.New(metrics, nil)
+	enricher, err := shared()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +129,7 @@ func start(t testing.TB, change ...func(*API)) *collector {
 	}
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
-	return &collector{a, t, b, s.URL}
+	return &collector{a, t, b, h, s.URL}
 }
 
 // request is one to send; answer what came back.

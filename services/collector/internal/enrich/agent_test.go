@@ -57,7 +57,11 @@ func TestAgentsByExample(t *testing.T) {
 func TestWordsNeverHideAMatch(t *testing.T) {
 	var file struct{ Cases []agentCase }
 	readCases(t, "ua_ua.json", &file)
-	a, plain := agents(t), agents(t)
+	a := agents(t)
+	plain, err := NewAgents()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i := range plain.browsers {
 		plain.browsers[i].words = nil
 	}

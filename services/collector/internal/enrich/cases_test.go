@@ -3,6 +3,7 @@ package enrich
 import (
 	"encoding/json"
 	"os"
+	"sync"
 	"testing"
 
 	"github.com/maidian/maidian/pkg/testenv"
@@ -21,12 +22,15 @@ func readCases(t *testing.T, name string, into any) {
 
 func agents(t testing.TB) *Agents {
 	t.Helper()
-	a, err := NewAgents()
+	a, err := compiled()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return a
 }
+
+// compiled is made once: it takes a second with the race detector.
+var compiled = sync.OnceValues(NewAgents)
 
 type agentCase struct {
 	Text                                    string `json:"user_agent_string"`

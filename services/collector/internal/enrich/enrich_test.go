@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,12 +18,18 @@ import (
 
 func enricher(t testing.TB, geo *Geo) *Enricher {
 	t.Helper()
-	en, err := New(prometheus.NewRegistry(), geo)
+	en, err := made()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return en
+	en.geo = geo
+	return &en
 }
+
+var made = sync.OnceValues(func() (Enricher, error) {
+	en, err := New(prometheus.NewRegistry(), nil)
+	return *en, err
+})
 
 const now = event.Time(1767225600000) // 2026-01-01
 

@@ -98,6 +98,15 @@ func (b *broker) stored(t *testing.T, limits Limits) map[string]int {
 	return ids
 }
 
+func (c *Coalescer) expectNothingLeft(t *testing.T) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waiting != 0 || !c.quiet() {
+		t.Errorf("left over: %d bytes, %d in flight, %d full", c.waiting, c.inFlight, len(c.full))
+	}
+}
+
 func TestAnIdleCoalescerPublishesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &broker{}
@@ -188,9 +197,7 @@ func TestABlockedBrokerIsAnsweredAtTheDeadline(t *testing.T) {
 		}
 		requests.Wait()
 		synctest.Wait()
-		if c.waiting != 0 || c.inFlight != 0 || c.open != nil || len(c.full) != 0 {
-			t.Errorf("left over: %d bytes, %d in flight, %d full", c.waiting, c.inFlight, len(c.full))
-		}
+		c.expectNothingLeft(t)
 	})
 }
 
@@ -351,9 +358,7 @@ func TestConfirmedMeansStoredOnce(t *testing.T) {
 					t.Errorf("seed %d: %s stands in %d messages", seed, id, times)
 				}
 			}
-			if c.waiting != 0 || !c.quiet() {
-				t.Errorf("seed %d: left over: %d bytes", seed, c.waiting)
-			}
+			c.expectNothingLeft(t)
 			if len(confirmed) == 0 || len(confirmed) == 200 {
 				t.Logf("seed %d: %d of 200 confirmed shows little", seed, len(confirmed))
 			}
