@@ -2,7 +2,6 @@ package allinone
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"path/filepath"
 
@@ -81,7 +80,7 @@ func (s *System) startNode() error {
 
 func (s *System) onRabbit(ctx context.Context) error {
 	if err := rabbit.Check(ctx, s.cfg.Rabbit); err != nil {
-		return fmt.Errorf("RabbitMQ: %w", err)
+		return err
 	}
 	metrics := prometheus.NewRegistry()
 	publisher, err := rabbit.NewPublisher(context.WithoutCancel(ctx), s.cfg.Rabbit, s.log, metrics)

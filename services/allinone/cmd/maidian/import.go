@@ -35,7 +35,7 @@ func importFile(ctx context.Context, args []string) error {
 	}
 	o.File = flags.Arg(0)
 	if accounts.URL != "" {
-		o.Accounts = accounts
+		o.Accounts = &accounts
 	}
 	report, err := importer.Import(ctx, o)
 	if report.Rows > 0 || err == nil {

@@ -45,9 +45,12 @@ func newServeFlags(flags *flag.FlagSet) *serveFlags {
 	return s
 }
 
-// check looks at environment and flags together.
+// check looks at the environment, then at what the flags made of it.
 func (s *serveFlags) check() error {
-	return errors.Join(s.envErrs, s.cfg.Validate())
+	if s.envErrs != nil {
+		return s.envErrs
+	}
+	return s.cfg.Validate()
 }
 
 func (s *serveFlags) logger() (*zap.Logger, error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -73,24 +74,52 @@ func (j *job) settle(ctx context.Context, before Totals, accepted int) (Settled,
 	}
 }
 
-// QueryAccounts reads the accounts from a query service.
-type QueryAccounts struct{ URL, Key string }
+// QueryAccounts reads the accounts from a query service. They begin a little
+// before the first question, so that a long journal is not added up each time.
+type QueryAccounts struct {
+	URL, Key string
+
+	since string
+}
+
+// overlap is how far the clocks of those who write the journal may differ.
+const overlap = time.Minute
 
 // Totals are the project's accounts now.
-func (q QueryAccounts) Totals(ctx context.Context) (t Totals, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(q.URL, "/")+"/api/v1/analytics/accounting", nil)
+func (q *QueryAccounts) Totals(ctx context.Context) (t Totals, err error) {
+	if q.since == "" {
+		now, err := q.ask(ctx, "9999-12-31T00:00:00Z") // sums of nothing, and the service's own time
+		if err != nil {
+			return t, err
+		}
+		q.since = now.Freshness.AsOf.Add(-overlap).UTC().Format(time.RFC3339)
+	}
+	a, err := q.ask(ctx, q.since)
+	return a.Totals, err
+}
+
+type accounts struct {
+	Totals
+	Freshness struct {
+		AsOf time.Time `json:"as_of"`
+	} `json:"freshness"`
+}
+
+func (q *QueryAccounts) ask(ctx context.Context, since string) (a accounts, err error) {
+	address := strings.TrimSuffix(q.URL, "/") + "/api/v1/analytics/accounting?since=" + url.QueryEscape(since)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return t, err
+		return a, err
 	}
 	req.Header.Set("X-Api-Key", q.Key)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return t, err
+		return a, err
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(res.Body, 300))
-		return t, fmt.Errorf("the query service at %s answers %s: %s", q.URL, res.Status, strings.TrimSpace(string(text)))
+		return a, fmt.Errorf("the query service at %s answers %s: %s", q.URL, res.Status, strings.TrimSpace(string(text)))
 	}
-	return t, json.NewDecoder(res.Body).Decode(&t)
+	return a, json.NewDecoder(res.Body).Decode(&a)
 }
