@@ -356,6 +356,16 @@ func (f *funnel) steps(ctx context.Context) ([]StepResult, []FunnelBreakdown, er
 		return f.lines(total), nil, nil
 	}
 	parts := f.actors.partitions()
+	total, byValue, err := f.totals(ctx, parts)
+	if err != nil || f.touch == nil {
+		return f.lines(total), nil, err
+	}
+	breakdowns, err := f.breakdowns(ctx, parts, byValue)
+	return f.lines(total), breakdowns, err
+}
+
+// totals adds up every actor's chain, and those by value of the breakdown.
+func (f *funnel) totals(ctx context.Context, parts []partition) (*stepTotal, map[uint32]*stepTotal, error) {
 	totals := make([]stepTotal, len(parts))
 	groups := make([]map[uint32]*stepTotal, len(parts))
 	err := f.each(ctx, parts, func(part int, find *finder, _ uint32, hits []hit) {
@@ -368,29 +378,23 @@ func (f *funnel) steps(ctx context.Context) ([]StepResult, []FunnelBreakdown, er
 			groups[part] = map[uint32]*stepTotal{}
 		}
 		f.touch.each(hits, func(value uint32, hits []hit) {
-			c := find.best(hits, anytime)
-			if c.depth == 0 {
-				return
+			if c := find.best(hits, anytime); c.depth > 0 {
+				totalOf(groups[part], value).add(&f.plan, &c)
 			}
-			if groups[part][value] == nil {
-				groups[part][value] = &stepTotal{}
-			}
-			groups[part][value].add(&f.plan, &c)
 		})
 	})
 	if err != nil {
-		return nil, nil, err
-	}
-	total := merge(totals)
-	if f.touch == nil {
-		return f.lines(total), nil, nil
+		return merge(nil), nil, err
 	}
 	byValue, err := mergeGroups(groups)
-	if err != nil {
-		return nil, nil, err
+	return merge(totals), byValue, err
+}
+
+func totalOf(group map[uint32]*stepTotal, value uint32) *stepTotal {
+	if group[value] == nil {
+		group[value] = &stepTotal{}
 	}
-	breakdowns, err := f.breakdowns(ctx, parts, byValue)
-	return f.lines(total), breakdowns, err
+	return group[value]
 }
 
 // breakdowns are the funnels of the values most entered with, and of all others together.
