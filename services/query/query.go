@@ -103,7 +103,7 @@ func Serve(ctx context.Context, s *Settings, p *proc.Process, deps Deps) (net.Ad
 	p.OnReady("journal", follower.Ready)
 	p.Go("journal", follower.Run)
 
-	h, err := api.New(p, views{tables, follower}, keys, admin.New(deps.Store, keys, time.Now), s.api())
+	h, err := api.New(p, views{tables, follower}, keys, admin.New(deps.Store, keys, time.Now), s.api(deps.Store))
 	if err != nil {
 		return nil, err
 	}
@@ -114,14 +114,14 @@ func Serve(ctx context.Context, s *Settings, p *proc.Process, deps Deps) (net.Ad
 	return addr, err
 }
 
-func (s *Settings) api() api.Options {
+func (s *Settings) api(journal api.Journal) api.Options {
 	heavy := s.Concurrency
 	if heavy == 0 {
 		heavy = runtime.GOMAXPROCS(0)
 	}
 	return api.Options{
 		Deadline: s.Deadline, ExportDeadline: s.ExportDeadline, Heavy: heavy, Exports: s.Exports,
-		TrustedProxies: s.TrustedProxies, Now: time.Now,
+		TrustedProxies: s.TrustedProxies, Journal: journal, Now: time.Now,
 	}
 }
 

@@ -87,6 +87,9 @@ func (a *Admin) Discard(ctx context.Context, project string, s Selection) (int, 
 	if len(s.IDs) == 0 && !s.All {
 		return 0, fault.Field("ids", `say which: "ids": ["…"], or "all": true`)
 	}
+	if err := a.mustExist(ctx, project); err != nil {
+		return 0, err
+	}
 	discarded := 0
 	err := a.each(ctx, project, s, func(letters []store.DeadLetter) error {
 		n, err := a.store.DeleteDeadLetters(ctx, idsOf(letters))

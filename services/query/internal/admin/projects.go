@@ -3,6 +3,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -293,9 +294,9 @@ func newKey(kind string, now event.Time) (store.Key, string) {
 func random() string { return strings.ToLower(rand.Text()) }
 
 func show(p store.Project) Project {
-	shown := Project{ID: p.ID, Name: p.Name, Timezone: p.Timezone, Currency: p.Currency, Origins: p.Origins, IPPolicy: p.IPPolicy, Keys: []Key{}, CreatedAt: p.CreatedAt}
-	if shown.Timezone == "" {
-		shown.Timezone = "UTC"
+	shown := Project{
+		ID: p.ID, Name: p.Name, Timezone: cmp.Or(p.Timezone, "UTC"), Currency: p.Currency, Origins: p.Origins,
+		IPPolicy: cmp.Or(p.IPPolicy, store.IPMask), Keys: []Key{}, CreatedAt: p.CreatedAt,
 	}
 	if shown.Origins == nil {
 		shown.Origins = []string{}

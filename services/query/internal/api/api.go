@@ -37,6 +37,7 @@ type Options struct {
 	Heavy          int           // heavy queries at a time
 	Exports        int           // exports at a time
 	TrustedProxies []string
+	Journal        Journal
 	Now            func() time.Time
 }
 

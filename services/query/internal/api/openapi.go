@@ -54,15 +54,16 @@ func operation(id, path string, read, parameters object) object {
 	required, _ := read["required"].([]any)
 	given, body := []any{}, object{}
 	for _, n := range read["parameters"].([]any) {
-		name := n.(string)
-		p, known := parameters[name].(object)
+		p := parameters[n.(string)].(object)
+		name, renamed := p["name"].(string)
+		if !renamed {
+			name = n.(string)
+		}
 		switch {
-		case !known:
-			panic("openapi.yaml: " + path + " has a parameter that x-parameters does not: " + name)
 		case strings.Contains(path, "{"+name+"}"):
 			given = append(given, object{"name": name, "in": "path", "required": true, "schema": p["schema"], "description": p["description"]})
 		case strings.HasPrefix(id, "get"):
-			given = append(given, inQuery(name, p, slices.Contains(required, n)))
+			given = append(given, inQuery(name, p, slices.Contains(required, any(name))))
 		default:
 			body[name] = object{"allOf": []any{p["schema"]}, "description": p["description"]}
 		}

@@ -2,7 +2,6 @@ package api_test
 
 import (
 	"maps"
-	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -43,6 +42,17 @@ func TestTheDocumentHasTheRoutesThatAreServed(t *testing.T) {
 	}
 }
 
+// needed is what a report has to be asked with, in each of its views.
+var needed = map[string][]string{
+	"/api/v1/analytics/funnel": {
+		`"steps": ["a", "b"]`, `"steps": ["a", "b"], "view": "time_to_convert"`, `"steps": ["a", "b"], "view": "trend"`,
+	},
+	"/api/v1/analytics/funnel/users":    {`"steps": ["a", "b"], "step": 0`},
+	"/api/v1/analytics/funnel/explain":  {`"steps": ["a", "b"], "user_id": "ann"`},
+	"/api/v1/analytics/retention/users": {`"cohort_index": 0`},
+	"/api/v1/analytics/trends":          {`"series": ["a"]`},
+}
+
 // A report names the parameters that it has when it is asked with one that it
 // does not have: they are the documented ones.
 func TestTheDocumentHasTheParametersThatAreRead(t *testing.T) {
@@ -52,21 +62,21 @@ func TestTheDocumentHasTheParametersThatAreRead(t *testing.T) {
 		if !strings.Contains(path, "/analytics/") || strings.HasSuffix(path, "}") {
 			continue
 		}
-		answer := s.post(shopKey, path, `{"zzzzzzzzzzzzzzzzzzzz": 1}`)
-		message, _ := answer.json("error.message").(string)
-		found := known.FindStringSubmatch(message)
-		if answer.status != http.StatusBadRequest || found == nil {
-			// A report with a parameter that it needs says that first.
-			if field, _ := answer.json("error.field").(string); field == "" || !strings.Contains(message, "is required") {
-				t.Errorf("%s: got %d %s, want the parameters that there are", path, answer.status, answer.body)
+		read := map[string]bool{}
+		for _, body := range append(needed[path], "")[:max(1, len(needed[path]))] {
+			answer := s.post(shopKey, path, "{"+strings.TrimPrefix(body+`, "zzzzzzzzzzzzzzzzzzzz": 1}`, ", "))
+			message, _ := answer.json("error.message").(string)
+			found := known.FindStringSubmatch(message)
+			if found == nil {
+				t.Fatalf("%s: got %d %s, want the parameters that there are", path, answer.status, answer.body)
 			}
-			continue
+			for name := range strings.SplitSeq(found[1], ", ") {
+				read[name] = true
+			}
 		}
-		read := strings.Split(found[1], ", ")
-		slices.Sort(read)
 		documented := slices.Sorted(maps.Keys(item.Post.RequestBody.Value.Content["application/json"].Schema.Value.Properties))
-		if !slices.Equal(slices.Compact(read), documented) {
-			t.Errorf("%s reads %v, and the document says %v", path, slices.Compact(read), documented)
+		if got := slices.Sorted(maps.Keys(read)); !slices.Equal(got, documented) {
+			t.Errorf("%s reads\n%v\nand the document says\n%v", path, got, documented)
 		}
 	}
 }

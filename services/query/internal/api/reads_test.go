@@ -95,6 +95,65 @@ func TestEveryReport(t *testing.T) {
 	}
 }
 
+func TestEveryReportThatIsPosted(t *testing.T) {
+	s := start(t)
+	s.send("shop", aMorning()...)
+	const today = `"from": "2026-06-15", "to": "2026-06-15"`
+	const steps = `"steps": ["page_view", {"event": "purchase", "filters": [{"property": "amount", "op": "gte", "value": 40}]}]`
+	tests := map[string]struct {
+		path, body string
+		want       map[string]string
+	}{
+		"funnel": {"funnel", today + `, "breakdown": "page_path", ` + steps, map[string]string{
+			"funnel_steps.0.users": `3`, "funnel_steps.1": `{"avg_seconds":480,"conversion_rate":33.3,"drop_off":2,"index":1,"median_seconds":480,"step":"purchase","step_conversion_rate":33.3,"users":1}`,
+			"breakdowns.0.value": `"/"`, "breakdowns.0.funnel_steps.1.users": `1`, "query.window": `"14d"`, "query.entry": `"any"`,
+		}},
+		"funnel, time to convert": {"funnel", today + `, "view": "time_to_convert", ` + steps, map[string]string{"average_seconds": `480`, "bins.0.1": `1`}},
+		"funnel, trend": {"funnel", today + `, "view": "trend", ` + steps, map[string]string{
+			"rows": `[{"bucket":"2026-06-15","complete":false,"converted":1,"entered":3,"rate":33.3}]`,
+		}},
+		"funnel/users":           {"funnel/users", today + `, "step": 1, ` + steps, map[string]string{"users": `[{"at":"2026-06-15T08:10:00.000Z","user_id":"ann"}]`}},
+		"funnel/users, dropped":  {"funnel/users", today + `, "step": 1, "dropped": true, ` + steps, map[string]string{"users.0.user_id": `"a2"`, "users.1.user_id": `"bob"`}},
+		"funnel/explain":         {"funnel/explain", today + `, "user_id": "ann", ` + steps, map[string]string{"converted": `true`, "steps.1.event.event_type": `"purchase"`}},
+		"funnel/explain, nobody": {"funnel/explain", today + `, "user_id": "nobody", ` + steps, map[string]string{"entered": `false`, "reached": `-1`}},
+		"retention": {"retention", `"from": "2026-06-14", "to": "2026-06-15", "breakdown": {"property": "browser"}`, map[string]string{
+			"cohorts.1": `{"complete":[false],"size":3,"start":"2026-06-15","values":[3]}`, "query.intervals": `11`, "breakdowns.0.value": `"Chrome"`,
+		}},
+		"retention/users": {"retention/users", `"from": "2026-06-15", "to": "2026-06-15", "cohort_index": 0`, map[string]string{"users.0": `{"intervals":[0],"user_id":"a2"}`}},
+		"trends": {"trends", today + `, "series": ["page_view", {"event": "purchase", "metric": "sum", "property": "amount"}], "formula": "B/A", "compare": "previous", "breakdown": {"property": "browser"}`, map[string]string{
+			"series.0.values": `[5]`, "series.1.values": `[49.5]`, "formula.values": `[9.9]`, "buckets": `["2026-06-15"]`, "complete": `[false]`,
+		}},
+		"lifecycle":  {"lifecycle", today, map[string]string{"new": `[3]`, "dormant": `[0]`}},
+		"stickiness": {"stickiness", today, map[string]string{"data": `[3]`}},
+		"paths":      {"paths", today, map[string]string{"edges": `[{"from":"1_/","to":"2_/pricing","users":2}]`}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			s.t = t
+			answer := s.post(shopKey, tt.path, "{"+tt.body+"}").ok()
+			for path, want := range tt.want {
+				answer.has(path, want)
+			}
+			query, _ := json.Marshal(answer.json("query"))
+			if again := s.post(shopKey, tt.path, string(query)).ok(); !bytes.Equal(again.body, answer.body) {
+				t.Errorf("asked again with its query, got\n%s\nwant\n%s", again.body, answer.body)
+			}
+			var object map[string]json.RawMessage
+			if err := json.Unmarshal(query, &object); err != nil {
+				t.Fatal(err)
+			}
+			var params []string
+			for name, raw := range object {
+				text := strings.Trim(string(raw), `"`)
+				params = append(params, name, text)
+			}
+			if again := s.get(shopKey, tt.path, params...).ok(); !bytes.Equal(again.body, answer.body) {
+				t.Errorf("asked with GET, got\n%s\nwant\n%s", again.body, answer.body)
+			}
+		})
+	}
+}
+
 func TestGetAndPostAreTheSameQuestion(t *testing.T) {
 	s := start(t)
 	s.send("shop", aMorning()...)
@@ -376,8 +435,15 @@ func FuzzParameters(f *testing.F) {
 		`{}`, `{"from":"2026-06-15","filters":[{"or":[{"property":"browser","value":"Chrome"}]}],"unit":{"property":"plan"}}`, `{"days":1e3}`,
 		`{"from":-99999999999999,"to":99999999999999}`, `{"timezone":"Pacific/Apia","from":"2011-12-30","to":"2011-12-30"}`, `{"filters":[{"not":{"property":"timestamp","op":"gt","value":"2026-01-01"}}]}`,
 		`{"cursor":"MC4wLg"}`, `{"cursor":"LTkyMjMzNzIwMzY4NTQ3NzU4MDguMC4"}`, `null`, `{"limit":1,"offset":2147483647}`, `{"id":"ann"}`, "\xff",
+		`{"steps":["page_view","purchase"],"window":"1s","order":"strict","exclusions":["x"],"step":1,"user_id":"ann"}`, `{"steps":["*","*"],"order":"unordered","breakdown":{"property":"x","attribution":"step","step_index":1}}`,
+		`{"period":"month","intervals":3,"cohort":"first_ever","window":"rolling","mode":"on_or_after","cohort_index":0}`, `{"period":"hour","to":"2026-06-15T11:00:00Z"}`,
+		`{"series":[{"event":"*","metric":"p99","property":"amount"}],"formula":"A/0","compare":"previous","interval":"month"}`, `{"interval":"week","interval_count":3,"event":"click","week_start":"sunday"}`,
+		`{"by":"event_type","steps":2,"start":"page_view","end":{"event":"purchase"}}`,
 	}
-	paths := []string{"events", "stats/events", "stats/pages", "summary", "realtime", "users/ann", "export"}
+	paths := []string{
+		"events", "stats/events", "stats/pages", "summary", "realtime", "users/ann", "export", "funnel", "funnel/users", "funnel/explain",
+		"retention", "retention/users", "trends", "lifecycle", "stickiness", "paths",
+	}
 	for i, seed := range seeds {
 		f.Add(uint8(i), seed)
 	}

@@ -10,8 +10,18 @@ func (a *API) reads() []read {
 		{"/stats/events", a.heavy, of(report.ReadStats, report.Stats)},
 		{"/stats/pages", a.heavy, of(report.ReadPages, report.Pages)},
 		{"/summary", a.heavy, of(report.ReadSummary, report.Summary)},
+		{"/funnel", a.heavy, of(report.ReadFunnel, report.Funnel)},
+		{"/funnel/users", a.heavy, of(report.ReadFunnelUsers, report.FunnelUsers)},
+		{"/funnel/explain", nil, of(report.ReadFunnelExplain, report.FunnelExplain)},
+		{"/retention", a.heavy, of(report.ReadRetention, report.Retention)},
+		{"/retention/users", a.heavy, of(report.ReadRetentionUsers, report.RetentionUsers)},
+		{"/trends", a.heavy, of(report.ReadTrends, report.Trends)},
+		{"/lifecycle", a.heavy, of(report.ReadLifecycle, report.Lifecycle)},
+		{"/stickiness", a.heavy, of(report.ReadStickiness, report.Stickiness)},
+		{"/paths", a.heavy, of(report.ReadPaths, report.Paths)},
 		{"/realtime", nil, of(report.ReadRealtime, report.Realtime)},
 		{"/users/:id", nil, of(report.ReadProfile, report.Profile)},
+		{"/accounting", nil, a.accounting},
 	}
 }
 

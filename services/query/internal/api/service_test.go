@@ -69,8 +69,8 @@ func startWith(t testing.TB, o api.Options) *service {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.store.Close() })
-	s.create("shop", store.Key{ID: "1", Kind: store.ReadKey, Hash: auth.Hash(shopKey)}, store.Key{ID: "2", Kind: store.WriteKey, Hash: auth.Hash(shopPen)})
-	s.create("blog", store.Key{ID: "1", Kind: store.ReadKey, Hash: auth.Hash(blogKey)})
+	s.create("shop", readKey(shopKey), store.Key{ID: "2", Kind: store.WriteKey, Hash: auth.Hash(shopPen), CreatedAt: event.TimeOf(noon)})
+	s.create("blog", readKey(blogKey))
 
 	s.keys = auth.New(s.store, adminKey)
 	if err := s.keys.Refresh(t.Context()); err != nil {
@@ -80,7 +80,7 @@ func startWith(t testing.TB, o api.Options) *service {
 	s.tables = columns.NewTables(s.store, 1<<30, p.Metrics)
 	s.tables.SetAsOf(event.TimeOf(s.now))
 	fill(&o)
-	o.Now = func() time.Time { return s.now }
+	o.Now, o.Journal = func() time.Time { return s.now }, s.store
 	h, err := api.New(p, views{s.tables}, s.keys, admin.New(s.store, s.keys, o.Now), o)
 	if err != nil {
 		t.Fatal(err)
@@ -104,9 +104,13 @@ func (v views) View(_ context.Context, project string) (*columns.View, error) {
 
 func (s *service) create(id string, keys ...store.Key) {
 	s.t.Helper()
-	if err := s.store.CreateProject(s.t.Context(), store.Project{ID: id, Name: id, Keys: keys}); err != nil {
+	if err := s.store.CreateProject(s.t.Context(), store.Project{ID: id, Name: id, Keys: keys, CreatedAt: event.TimeOf(noon)}); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+func readKey(key string) store.Key {
+	return store.Key{ID: "1", Kind: store.ReadKey, Hash: auth.Hash(key), CreatedAt: event.TimeOf(noon)}
 }
 
 // at is a moment of the day that it is in tests.

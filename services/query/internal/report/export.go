@@ -30,6 +30,7 @@ type Format struct {
 var Formats = []Format{
 	{"csv", "text/csv; charset=utf-8", newCSVExporter},
 	{"ndjson", "application/x-ndjson", newNDJSONExporter},
+	{"parquet", "application/vnd.apache.parquet", newParquetExporter},
 }
 
 // exporter writes events. After flush, everything is with the writer below.

@@ -1,0 +1,119 @@
+package api_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/maidian/maidian/services/query/internal/auth"
+)
+
+const projects = "/api/v1/admin/projects"
+
+func TestAProjectIsMadeAndChanged(t *testing.T) {
+	s := start(t)
+	made := s.post(adminKey, projects, `{"id": "app", "name": "App", "timezone": "Asia/Tokyo", "currency": "JPY", "origins": ["https://app.example"], "ip_policy": "drop"}`).ok()
+	if made.status != http.StatusCreated {
+		t.Errorf("got %d, want 201", made.status)
+	}
+	write, read := made.json("write_key").(string), made.json("read_key").(string)
+	if !strings.HasPrefix(write, auth.WritePrefix) || !strings.HasPrefix(read, auth.ReadPrefix) || len(write) < 24 {
+		t.Errorf("got the keys %q and %q", write, read)
+	}
+	s.get(read, "stats/events").ok().has("query.timezone", `"Asia/Tokyo"`)
+
+	changed := s.do(http.MethodPatch, adminKey, projects+"/app", `{"name": "The app", "timezone": "Europe/Berlin"}`).ok()
+	changed.has("name", `"The app"`)
+	changed.has("currency", `"JPY"`)
+	changed.has("origins", `["https://app.example"]`)
+	s.get(read, "stats/events").ok().has("query.timezone", `"Europe/Berlin"`)
+
+	for _, path := range []string{projects, projects + "/app"} {
+		shown := s.get(adminKey, path).ok()
+		if strings.Contains(string(shown.body), write) || strings.Contains(string(shown.body), read) || strings.Contains(string(shown.body), auth.Hash(read)) {
+			t.Errorf("%s shows a key or its hash: %s", path, shown.body)
+		}
+	}
+	s.get(adminKey, projects+"/app").ok().has("keys.1.prefix", fmt.Sprintf("%q", read[:8]))
+}
+
+func TestAProjectNeedsNothingButTheAdminKey(t *testing.T) {
+	s := start(t)
+	made := s.post(adminKey, projects, "").ok()
+	made.has("timezone", `"UTC"`)
+	made.has("ip_policy", `"mask"`)
+	made.has("origins", `[]`)
+	if id, _ := made.json("id").(string); id == "" {
+		t.Errorf("got %s, want an id", made.body)
+	}
+}
+
+func TestWrongSettings(t *testing.T) {
+	s := start(t)
+	tests := map[string]struct {
+		method, path, body string
+		status             int
+		code, field        string
+	}{
+		"an id in capitals":         {"POST", "", `{"id": "Shop"}`, 400, "invalid_field", "id"},
+		"an id that is too long":    {"POST", "", `{"id": "` + strings.Repeat("x", 41) + `"}`, 400, "invalid_field", "id"},
+		"an id that is taken":       {"POST", "", `{"id": "shop"}`, 409, "id_taken", "id"},
+		"no such zone":              {"POST", "", `{"timezone": "Mars/Base"}`, 400, "invalid_field", "timezone"},
+		"no such currency":          {"POST", "", `{"currency": "euro"}`, 400, "invalid_field", "currency"},
+		"an origin with a path":     {"POST", "", `{"origins": ["https://a.example", "https://a.example/b"]}`, 400, "invalid_field", "origins[1]"},
+		"an origin without scheme":  {"POST", "", `{"origins": ["a.example"]}`, 400, "invalid_field", "origins[0]"},
+		"no such policy":            {"POST", "", `{"ip_policy": "keep"}`, 400, "invalid_field", "ip_policy"},
+		"a name that is too long":   {"POST", "", `{"name": "` + strings.Repeat("x", 201) + `"}`, 400, "invalid_field", "name"},
+		"a misspelt setting":        {"POST", "", `{"timezon": "UTC"}`, 400, "invalid_json", ""},
+		"the wrong type":            {"POST", "", `{"name": 3}`, 400, "invalid_field", "name"},
+		"not JSON":                  {"POST", "", `{`, 400, "invalid_json", ""},
+		"two bodies":                {"POST", "", `{} {}`, 400, "invalid_json", ""},
+		"another id":                {"PATCH", "/shop", `{"id": "shop2"}`, 400, "invalid_field", "id"},
+		"a project that is none":    {"PATCH", "/none", `{}`, 404, "unknown_project", ""},
+		"to look at one of none":    {"GET", "/none", ``, 404, "unknown_project", ""},
+		"a key of no kind":          {"POST", "/shop/keys", `{}`, 400, "invalid_field", "kind"},
+		"a key for no project":      {"POST", "/none/keys", `{"kind": "read"}`, 404, "unknown_project", ""},
+		"a key that is none":        {"DELETE", "/shop/keys/none", ``, 404, "unknown_key", ""},
+		"a page that is too long":   {"GET", "/shop/dead-letters?limit=1001", ``, 400, "invalid_field", "limit"},
+		"dead letters of nobody":    {"GET", "/none/dead-letters", ``, 404, "unknown_project", ""},
+		"replay of nobody's":        {"POST", "/none/dead-letters/replay", `{}`, 404, "unknown_project", ""},
+		"discard of nobody's":       {"POST", "/none/dead-letters/discard", `{"all": true}`, 404, "unknown_project", ""},
+		"a method that is not here": {"PUT", "/shop", `{}`, 405, "method_not_allowed", ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			s.t = t
+			answer := s.do(tt.method, adminKey, projects+tt.path, tt.body)
+			code, _ := answer.json("error.code").(string)
+			field, _ := answer.json("error.field").(string)
+			if answer.status != tt.status || code != tt.code || field != tt.field {
+				t.Errorf("got %d %q %q (%s), want %d %q %q", answer.status, code, field, answer.body, tt.status, tt.code, tt.field)
+			}
+		})
+	}
+}
+
+func TestKeysMadeAtTheSameTimeAllStay(t *testing.T) {
+	s := start(t)
+	const n = 8
+	secrets := make([]string, n)
+	var all sync.WaitGroup
+	for i := range secrets {
+		all.Go(func() {
+			// A change may lose against others again and again, and then says 409.
+			for made := (answer{status: http.StatusConflict}); made.status == http.StatusConflict; {
+				made = s.post(adminKey, projects+"/shop/keys", `{"kind": "read"}`)
+				var key struct{ Key string }
+				_ = json.Unmarshal(made.body, &key)
+				secrets[i] = key.Key
+			}
+		})
+	}
+	all.Wait()
+	for _, secret := range secrets {
+		s.get(secret, "stats/events").ok()
+	}
+}
