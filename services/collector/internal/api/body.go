@@ -37,7 +37,7 @@ func (a *API) body(c *gin.Context) (body string, done func(), err error) {
 		a.discard(c)
 		return "", r.done, err
 	}
-	http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(a.BodyTimeout)) // tests' recorders cannot
+	_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(a.BodyTimeout)) // tests' recorders cannot
 	sent := http.MaxBytesReader(nil, c.Request.Body, maxSent)
 	var bytes []byte
 	if packed {
@@ -56,8 +56,8 @@ func (a *API) body(c *gin.Context) (body string, done func(), err error) {
 // discard reads on what a client is still sending, within limits: one that is
 // busy sending when the connection closes would see no answer at all.
 func (a *API) discard(c *gin.Context) {
-	http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(min(a.BodyTimeout, 5*time.Second)))
-	io.CopyN(io.Discard, c.Request.Body, maxDiscard)
+	_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(min(a.BodyTimeout, 5*time.Second)))
+	_, _ = io.CopyN(io.Discard, c.Request.Body, maxDiscard)
 }
 
 // encodingOf checks what the headers say about the body.
@@ -173,7 +173,7 @@ func (r *reading) unpack(from io.Reader) ([]byte, error) {
 	}
 	defer unpackers.Put(z)
 	if err := z.Reset(from); err != nil {
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = gzip.ErrHeader // an empty body
 		}
 		return nil, err

@@ -83,7 +83,7 @@ func newFile(content []byte, kind string) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	z.Write(content) // to memory: cannot fail
+	_, _ = z.Write(content) // to memory: cannot fail
 	if err := z.Close(); err != nil {
 		return nil, fmt.Errorf("pack file: %w", err)
 	}

@@ -74,7 +74,7 @@ func TestPages(t *testing.T) {
 		"https://[2001:DB8::1]:443/x":         {"[2001:db8::1]", "/x", ""},
 		"https://[broken/x":                   {"", "/x", ""},
 		"android-app://com.example.app/home":  {"com.example.app", "/home", ""},
-		" https://shop.example/%E4%BA%A7 ":    {"shop.example", "/%E4%BA%A7", ""},
+		"\thttps://shop.example/%E4%BA%A7\n":  {"shop.example", "/%E4%BA%A7", ""},
 		"about:blank":                         {"", "about:blank", ""},
 		"https:///x":                          {"", "/x", ""},
 	}
