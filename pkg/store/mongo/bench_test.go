@@ -80,12 +80,23 @@ func shopEvents(from, n int) ([]event.Event, []any) {
 			Properties: `{"product_id":"p-1","price":12.5,"category":"shoes"}`, BatchID: batch, Position: i,
 		}
 		docs[i] = bson.D{
-			{Key: "_id", Value: "demo/" + id}, {Key: "project", Value: "demo"}, {Key: "event_id", Value: id}, {Key: "event_type", Value: "product_view"},
-			{Key: "event_name", Value: "product_view"}, {Key: "user_id", Value: "u1"}, {Key: "session_id", Value: "s1"},
-			{Key: "timestamp", Value: bson.DateTime(at)}, {Key: "received_at", Value: bson.DateTime(at)}, {Key: "stored_at", Value: bson.DateTime(at)},
-			{Key: "page_url", Value: url}, {Key: "page_title", Value: "Shoes"}, {Key: "browser", Value: "Chrome"}, {Key: "os", Value: "Linux"},
+			{Key: "_id", Value: "demo/" + id},
+			{Key: "project", Value: "demo"},
+			{Key: "event_id", Value: id},
+			{Key: "event_type", Value: "product_view"},
+			{Key: "event_name", Value: "product_view"},
+			{Key: "user_id", Value: "u1"},
+			{Key: "session_id", Value: "s1"},
+			{Key: "timestamp", Value: bson.DateTime(at)},
+			{Key: "received_at", Value: bson.DateTime(at)},
+			{Key: "stored_at", Value: bson.DateTime(at)},
+			{Key: "page_url", Value: url},
+			{Key: "page_title", Value: "Shoes"},
+			{Key: "browser", Value: "Chrome"},
+			{Key: "os", Value: "Linux"},
 			{Key: "properties", Value: bson.D{{Key: "product_id", Value: "p-1"}, {Key: "price", Value: 12.5}, {Key: "category", Value: "shoes"}}},
-			{Key: "batch_id", Value: batch}, {Key: "position", Value: i},
+			{Key: "batch_id", Value: batch},
+			{Key: "position", Value: i},
 		}
 	}
 	return events, docs

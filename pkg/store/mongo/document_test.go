@@ -50,8 +50,13 @@ func TestExactIsKeptOnlyWhereBSONFallsShort(t *testing.T) {
 
 func TestADocumentOfOthersIsReadAsFarAsItGoes(t *testing.T) {
 	doc, err := bson.Marshal(bson.D{
-		{Key: "_id", Value: "p/e"}, {Key: "project", Value: "p"}, {Key: "event_id", Value: "e"}, {Key: "event_type", Value: 5},
-		{Key: "unknown", Value: true}, {Key: "position", Value: 3.0}, {Key: "timestamp", Value: "yesterday"},
+		{Key: "_id", Value: "p/e"},
+		{Key: "project", Value: "p"},
+		{Key: "event_id", Value: "e"},
+		{Key: "event_type", Value: 5},
+		{Key: "unknown", Value: true},
+		{Key: "position", Value: 3.0},
+		{Key: "timestamp", Value: "yesterday"},
 		{Key: "properties", Value: bson.D{{Key: "id", Value: bson.NewObjectID()}, {Key: "n", Value: int64(1)}}},
 	})
 	if err != nil {

@@ -56,7 +56,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	if err := client.Ping(ctx, readpref.Primary()); err != nil {
 		s.Close()
-		return nil, fmt.Errorf("open store: no answer from MongoDB at %s within %v: %s", at, cfg.Start, redact(cfg.URI, root(err)))
+		return nil, fmt.Errorf("open store: MongoDB at %s cannot be used: %s", at, redact(cfg.URI, root(err)))
 	}
 	if err := s.ensureIndexes(ctx); err != nil {
 		s.Close()
