@@ -111,7 +111,7 @@ func start(t testing.TB, change ...func(*API)) *collector {
 		t.Fatal(err)
 	}
 	b := &broker{}
-	limits := intake.Limits{Events: 500, Bytes: 1e6, Waiting: 64 << 20, Deadline: 200 * time.Millisecond, Eager: 4, InFlight: 64}
+	limits := intake.Limits{Events: 500, Bytes: 1e6, Waiting: 64 << 20, Deadline: time.Second, Eager: 4, InFlight: 64}
 	a := &API{
 		Enabled: true, Demo: true, BodyTimeout: 5 * time.Second,
 		Keys: access.New(projects), Intake: intake.New(enricher, b, limits, metrics),
