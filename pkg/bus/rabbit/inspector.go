@@ -16,8 +16,9 @@ import (
 // Inspector tells the depth of the queue.
 //
 // AMQP itself tells only what is not in a consumer's hands. So the depth
-// counts what these receivers of this process hold besides; with
-// RABBITMQ_MANAGEMENT_URL it asks there, and knows what every process holds.
+// counts besides what these receivers of this process hold, and for a moment
+// misses what is on its way to them. With RABBITMQ_MANAGEMENT_URL it asks
+// there, and knows what every process holds.
 type Inspector struct {
 	cfg       Config
 	receivers []*Receiver
@@ -37,12 +38,11 @@ func (i *Inspector) Depth(ctx context.Context) (int, error) {
 	if i.cfg.ManagementURL != "" {
 		return i.depthByManagement(ctx, queues)
 	}
-	held := 0
-	for _, r := range i.receivers {
-		held += r.held()
+	n, err := i.count(ctx, queues)
+	for _, r := range i.receivers { // asked last: what moves from the queue to a receiver is rather counted twice
+		n += r.held()
 	}
-	ready, err := i.count(ctx, queues)
-	return ready + held, err
+	return n, err
 }
 
 // DeadLettered is the number of messages that went over the delivery limit and

@@ -173,7 +173,7 @@ func (d *dialer) keep(ctx context.Context, node int, serve func(context.Context,
 		}
 		lost(err)
 		select {
-		case <-time.After(backoff/2 + rand.N(backoff)):
+		case <-time.After(backoff/2 + rand.N(backoff/2)):
 		case <-ctx.Done():
 			return nil
 		}

@@ -178,8 +178,12 @@ func (p *Publisher) try(ctx context.Context, m bus.Message) error {
 
 // hand waits for a session that takes the job, but not for one that will not come soon.
 func (p *Publisher) hand(ctx context.Context, j *job) error {
+	wait, err := p.worthWaiting()
+	if err != nil {
+		return err
+	}
 	var enough <-chan time.Time
-	if wait := p.worthWaiting(); wait >= 0 {
+	if wait >= 0 {
 		t := time.NewTimer(wait)
 		defer t.Stop()
 		enough = t.C
@@ -197,20 +201,18 @@ func (p *Publisher) hand(ctx context.Context, j *job) error {
 }
 
 // worthWaiting is how long to wait for a session to take a message: as long as
-// the caller likes (-1) while one works, a moment when the last has just been
-// lost, not at all when the broker blocks us.
-func (p *Publisher) worthWaiting() time.Duration {
+// the caller likes (-1) while one is open, a moment when the last has just
+// been lost, not at all when the broker blocks us.
+func (p *Publisher) worthWaiting() (time.Duration, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for s := range p.state.sessions {
-		if !s.blocked.Load() {
-			return -1
-		}
+	switch {
+	case p.anyBlocked():
+		return 0, errBlocked()
+	case len(p.state.sessions) > 0:
+		return -1, nil
 	}
-	if len(p.state.sessions) > 0 {
-		return 0
-	}
-	return max(0, patience-time.Since(p.state.downSince))
+	return max(0, patience-time.Since(p.state.downSince)), nil
 }
 
 // failed counts a failure and makes it one our callers act on.
@@ -241,6 +243,8 @@ func (p *Publisher) Ready() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch s := p.state; {
+	case p.anyBlocked():
+		return errBlocked()
 	case len(s.sessions) == 0 && s.lastErr != nil:
 		return unavailable(fmt.Errorf("no publishing session: %w", s.lastErr))
 	case len(s.sessions) == 0:
@@ -248,22 +252,27 @@ func (p *Publisher) Ready() error {
 	case time.Since(s.refusedAt) < time.Second:
 		return errRefused()
 	}
-	return p.anyUsable()
-}
-
-// anyUsable is nil when a session works. The lock is held.
-func (p *Publisher) anyUsable() error {
-	blocked := false
 	for s := range p.state.sessions {
-		if s.usable() {
+		if !s.waited(stalledAfter) {
 			return nil
 		}
-		blocked = blocked || s.blocked.Load()
-	}
-	if blocked {
-		return unavailable(errors.New("the broker blocks publishing (memory or disk alarm)"))
 	}
 	return unavailable(fmt.Errorf("the broker has not confirmed for more than %s", stalledAfter))
+}
+
+// anyBlocked: an alarm is the whole cluster's, but the broker tells it only to
+// connections that publish. So one that knows speaks for all. The lock is held.
+func (p *Publisher) anyBlocked() bool {
+	for s := range p.state.sessions {
+		if s.blocked.Load() {
+			return true
+		}
+	}
+	return false
+}
+
+func errBlocked() error {
+	return unavailable(errors.New("the broker blocks publishing (memory or disk alarm)"))
 }
 
 func (p *Publisher) setRefused(at time.Time) {

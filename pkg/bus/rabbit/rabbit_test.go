@@ -1,72 +1,174 @@
-package rabbit
+//go:build unix
+
+package rabbit_test
 
 import (
 	"context"
-	"fmt"
+	"encoding/json"
 	"os"
+	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/maidian/maidian/pkg/bus"
+	"github.com/maidian/maidian/pkg/bus/bustest"
+	"github.com/maidian/maidian/pkg/bus/rabbit"
 	"github.com/maidian/maidian/pkg/testenv"
-	"go.uber.org/zap/zaptest"
+	"go.uber.org/zap"
 )
 
 var node testenv.SharedRabbit
 
 func TestMain(m *testing.M) {
+	bustest.Child(func(spec string) (bustest.Client, error) {
+		var c client
+		err := json.Unmarshal([]byte(spec), &c.cfg)
+		return c, err
+	})
 	code := m.Run()
 	node.Close()
 	os.Exit(code)
 }
 
-func TestSmoke(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
+type client struct{ cfg rabbit.Config }
+
+func (c client) Publisher() (bus.Publisher, error) {
+	return rabbit.NewPublisher(context.Background(), c.cfg, zap.NewNop(), nil)
+}
+
+func (c client) Receiver(l bus.Limits) (bus.Receiver, error) {
+	return rabbit.NewReceiver(c.cfg, l, zap.NewNop(), nil)
+}
+
+func TestConformance(t *testing.T) {
 	n := node.Node(t)
-	cfg := Config{URL: n.URL(), Queue: testenv.QueueName(t)}.WithDefaults()
-	if err := Check(ctx, cfg); err != nil {
-		t.Fatal(err)
+	var queue string
+	bustest.Run(t, bustest.Harness{
+		New: func(t testing.TB, maxMessages int64) bustest.Broker {
+			queue = testenv.QueueName(t)
+			return &broker{cfg: rabbit.Config{URL: n.URL(), Queue: queue, MaxMessages: maxMessages}.WithDefaults()}
+		},
+		Kill: func(t testing.TB) {
+			awaitRegistered(t, n, queue)
+			n.Kill()
+		},
+		Start: func(t testing.TB) {
+			if err := n.Start(); err != nil {
+				t.Fatal(err)
+			}
+		},
+		Cut: func(t testing.TB, _ bustest.Broker) { n.Ctl(t, "close_all_connections", "a test") },
+		Block: func(t testing.TB, _ bustest.Broker) func() {
+			n.Ctl(t, "set_vm_memory_high_watermark", "0.0000001")
+			unblock := sync.OnceFunc(func() { n.Ctl(t, "set_vm_memory_high_watermark", "0.4") })
+			t.Cleanup(unblock)
+			return unblock
+		},
+		CountsCrashes: true,
+	})
+}
+
+// awaitRegistered waits until the node has written down that the queue exists.
+// RabbitMQ 3.10 does that up to a second after it has declared it; killed
+// before, it comes back with a queue that answers nothing, for ever.
+func awaitRegistered(t testing.TB, n *testenv.Rabbit, queue string) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for range 1000 {
+		registers, err := filepath.Glob(filepath.Join(n.Dir(), "data", "*", "quorum", "*", "names.dets"))
+		if err != nil || len(registers) == 0 {
+			t.Fatalf("no register of quorum queues in %s (%v)", n.Dir(), err)
+		}
+		register, err := os.ReadFile(registers[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := strings.Count(string(register), queue)
+		if all > strings.Count(string(register), queue+".") { // not only the queues beside it
+			return
+		}
+		<-tick.C
 	}
-	log := zaptest.NewLogger(t)
-	p, err := NewPublisher(ctx, cfg, log, nil)
+	t.Fatalf("RabbitMQ has not written down that it has queue %s", queue)
+}
+
+// broker is one queue on the shared node.
+type broker struct {
+	cfg       rabbit.Config
+	receivers []*rabbit.Receiver
+}
+
+func (b *broker) Publisher(t testing.TB) bus.Publisher {
+	p, err := rabbit.NewPublisher(context.Background(), b.cfg, zap.NewNop(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range 10 {
-		if err := p.Publish(ctx, bus.Message{ID: fmt.Sprint(i), Body: []byte("x")}); err != nil {
-			t.Fatal(err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := p.Close(ctx); err != nil {
+			t.Error(err)
 		}
-	}
-	r, _ := NewReceiver(cfg, bus.Limits{Messages: 3}, log, nil)
-	rctx, stop := context.WithCancel(ctx)
-	got := 0
-	if err := r.Receive(rctx, func(_ context.Context, ds []bus.Delivery) []bus.Outcome {
-		out := make([]bus.Outcome, len(ds))
-		for i := range ds {
-			out[i] = bus.Done
-			got++
-		}
-		if got == 10 {
-			stop()
-		}
-		return out
-	}); err != nil {
+	})
+	return p
+}
+
+func (b *broker) Receiver(t testing.TB, l bus.Limits) bus.Receiver {
+	r, err := rabbit.NewReceiver(b.cfg, l, zap.NewNop(), nil)
+	if err != nil {
 		t.Fatal(err)
 	}
-	i, _ := NewInspector(cfg)
-	if n, err := i.Depth(ctx); n != 0 || err != nil {
-		t.Error(n, err)
+	b.receivers = append(b.receivers, r)
+	return r
+}
+
+func (b *broker) Depth(ctx context.Context) (int, error) {
+	i, err := rabbit.NewInspector(b.cfg, b.receivers...)
+	if err != nil {
+		return 0, err
 	}
-	if err := p.Close(ctx); err != nil {
-		t.Error(err)
+	return i.Depth(ctx)
+}
+
+func (b *broker) Spec() string {
+	spec, _ := json.Marshal(b.cfg) // plain fields
+	return string(spec)
+}
+
+func (b *broker) Release(testing.TB) {}
+
+func TestCheckSaysInOneLineWhatIsWrong(t *testing.T) {
+	n := node.Node(t)
+	good := rabbit.Config{URL: n.URL(), Queue: testenv.QueueName(t)}.WithDefaults()
+	if err := rabbit.Check(t.Context(), good); err != nil {
+		t.Fatal(err)
 	}
-	for _, u := range []string{"amqp://guest:geheim@" + n.Addr() + "/", "amqp://guest:guest@" + n.Addr() + "/nope", "amqp://guest:guest@127.0.0.1:1/"} {
-		c := cfg
-		c.URL = u
-		t.Log(Check(ctx, c))
+	with := func(change func(*rabbit.Config)) rabbit.Config {
+		c := good
+		change(&c)
+		return c
 	}
-	c := cfg
-	c.MaxMessages++
-	t.Log(Check(ctx, c))
+	for name, c := range map[string]struct {
+		cfg  rabbit.Config
+		want string
+	}{
+		"password":     {with(func(c *rabbit.Config) { c.URL = "amqp://guest:s3cret@" + n.Addr() + "/" }), `refuses user "guest"`},
+		"virtual host": {with(func(c *rabbit.Config) { c.URL = n.URL() + "nowhere" }), `no virtual host "nowhere"`},
+		"nobody there": {with(func(c *rabbit.Config) { c.URL = "amqp://guest:s3cret@127.0.0.1:1/" }), "RabbitMQ at 127.0.0.1:1"},
+		"other limits": {with(func(c *rabbit.Config) { c.MaxMessages++ }), "made with other properties"},
+		"no address":   {with(func(c *rabbit.Config) { c.URL = "http://guest:s3cret@x" }), "RABBITMQ_URL"},
+		"kubernetes":   {with(func(c *rabbit.Config) { c.URL, c.Port = "", "tcp://10.0.0.1:5672" }), "Kubernetes"},
+	} {
+		err := rabbit.Check(t.Context(), c.cfg)
+		if err == nil {
+			t.Errorf("%s: no error", name)
+			continue
+		}
+		if text := err.Error(); !strings.Contains(text, c.want) || strings.Contains(text, "s3cret") || strings.Contains(text, "\n") {
+			t.Errorf("%s: got %q, want one line with %q and without the password", name, text, c.want)
+		}
+	}
 }

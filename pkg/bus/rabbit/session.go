@@ -16,8 +16,13 @@ import (
 // everything for ever. One that only refuses for this long is replaced.
 const refusesOnly = time.Second
 
-// A session whose oldest confirm is this late is not counted on for new work.
-const stalledAfter = 2 * time.Second
+// A session whose oldest confirm is this late is not counted on for new work,
+// and later it is replaced: what is published to a quorum queue that has just
+// come back may never be confirmed.
+const (
+	stalledAfter  = 2 * time.Second
+	replacedAfter = 5 * time.Second
+)
 
 // session publishes on one link. One goroutine writes, another waits for the
 // confirms in the order of publishing.
@@ -41,7 +46,10 @@ type sent struct {
 	at      time.Time
 }
 
-var errOnlyRefuses = errors.New("the channel only refuses; trying a new one")
+var (
+	errOnlyRefuses = errors.New("the channel only refuses; trying a new one")
+	errNoConfirms  = fmt.Errorf("no confirm for %s; trying a new connection", replacedAfter)
+)
 
 func newSession(p *Publisher, l *link) *session {
 	window := p.dialer.cfg.Window
@@ -57,13 +65,10 @@ func newSession(p *Publisher, l *link) *session {
 	}
 }
 
-// usable says whether a message given to the session now is likely to be confirmed.
-func (s *session) usable() bool { return !s.blocked.Load() && !s.stalled() }
-
-// stalled: the broker has kept a confirm back for so long that something is wrong with it.
-func (s *session) stalled() bool {
+// waited says whether the broker has kept a confirm back for so long.
+func (s *session) waited(long time.Duration) bool {
 	since := s.oldest.Load()
-	return since != 0 && time.Since(time.Unix(0, since)) > stalledAfter
+	return since != 0 && time.Since(time.Unix(0, since)) > long
 }
 
 // run publishes until the link ends; then all that it was given is answered.
@@ -79,6 +84,8 @@ func (s *session) run(ctx context.Context) error {
 func (s *session) publish(ctx context.Context) error {
 	blockedAt := time.Time{}
 	defer func() { s.block(false, &blockedAt) }()
+	check := time.NewTicker(time.Second)
+	defer check.Stop()
 	for haveSlot := false; ; {
 		var slots chan struct{}
 		var jobs chan *job
@@ -96,6 +103,10 @@ func (s *session) publish(ctx context.Context) error {
 			return s.l.reason
 		case <-s.recycle:
 			return errOnlyRefuses
+		case <-check.C:
+			if !s.blocked.Load() && s.waited(replacedAfter) {
+				return errNoConfirms
+			}
 		case b, ok := <-s.l.blocked:
 			if !ok {
 				return amqp.ErrClosed

@@ -145,6 +145,9 @@ func (n *Node) URL() string { return "amqp://guest:guest@" + n.Addr() + "/" }
 // Addr is the host and port that the node listens on; the same at every start of this Node.
 func (n *Node) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(n.port)) }
 
+// Dir is where the node keeps its data, log and settings.
+func (n *Node) Dir() string { return n.dir }
+
 // Start starts the node again after Stop or Kill, with the same data and address.
 func (n *Node) Start() error {
 	n.mu.Lock()

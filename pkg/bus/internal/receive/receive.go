@@ -181,7 +181,7 @@ func pause(attempt int) time.Duration {
 	if attempt < 7 {
 		d = min(firstPause<<max(attempt-1, 0), longPause)
 	}
-	return d/2 + rand.N(d)
+	return d/2 + rand.N(d/2)
 }
 
 func (l *Loop[D]) releaseDue() {
