@@ -86,7 +86,7 @@ export const startDelivery = (options: DeliveryOptions, store: Store, tell: Tell
   const drain = async (): Promise<boolean> => {
     let left = queue.length();
     while (left > 0 && hold.take()) {
-      const batch = queue.take(Math.min(limit, left), MOST_BYTES, (key) => flying.has(key));
+      const batch = queue.take(limit, MOST_BYTES, (key) => flying.has(key));
       if (!batch.length) break;
       const { settled, next } = await send(batch);
       if (next === 'wait') return false;

@@ -191,6 +191,7 @@ test('the first view waits for the load, but not beyond the page', () => {
   const began = Date.now();
   vi.setSystemTime(began + 900);
   visibility('hidden');
+  expect(types()).toEqual(['page_view']);
   window.dispatchEvent(new Event('load'));
   vi.advanceTimersByTime(10);
   Object.defineProperty(document, 'readyState', { value: 'complete', configurable: true });

@@ -169,10 +169,26 @@ test('two tabs share the queue: each event is sent once', async () => {
   const [one, two] = [start(), start()];
   add(one, 15);
   add(two, 15);
-  await vi.advanceTimersByTimeAsync(20 * second);
+  await vi.advanceTimersByTimeAsync(6 * second);
   expect(collector.sizes().reduce((a, b) => a + b)).toBe(30);
   expect(collector.stored.size).toBe(30);
   expect([one.length(), two.length()]).toEqual([0, 0]);
+  add(one, 20);
+  await vi.advanceTimersByTimeAsync(100);
+  add(two, 20); // at once: the other tab is done
+  await vi.advanceTimersByTimeAsync(100);
+  expect(collector.stored.size).toBe(70);
+});
+
+test('what was stopped while a batch was on its way sends nothing more', async () => {
+  const delivery = start();
+  add(delivery, 20);
+  await vi.advanceTimersByTimeAsync(20);
+  add(delivery, 3);
+  delivery.stop();
+  await vi.advanceTimersByTimeAsync(20 * second);
+  expect(collector.sizes()).toEqual([20]);
+  expect(delivery.length()).toBe(3);
 });
 
 test('what an earlier visit left behind is sent on the next one', async () => {

@@ -25,6 +25,12 @@ test('what was added is taken in order, stays until removed, and outlives the pa
   expect(bodies(open().take(10, 1000, all))).toEqual(['c']);
 });
 
+test('the order is that of the events, not that in which the browser lists its storage', () => {
+  const ids = [uuid(), uuid(), uuid()];
+  for (const i of [2, 0, 1]) localStorage.setItem(`md.q.wk_1.${ids[i]}`, `${i}`);
+  expect(bodies(open().take(10, 1000, all))).toEqual(['0', '1', '2']);
+});
+
 test('a batch stays below its bytes, but a first event that is larger goes alone', () => {
   const queue = open();
   for (const body of ['买'.repeat(20), 'b', 'c']) queue.add(body);
