@@ -31,6 +31,8 @@ func commands() []command {
 	return []command{
 		{"serve", "", "start everything in one process", serve},
 		{"import", "FILE", "send a CSV or NDJSON file's rows as events", importFile},
+		{"simulate", "", "send made-up visitors to a running system", simulate},
+		{"demo", "", "start, import a shop's events, print its funnel, retention and pages", demo},
 	}
 }
 

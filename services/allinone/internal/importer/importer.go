@@ -8,11 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/maidian/maidian/services/allinone/internal/send"
 )
 
 // Options say what is imported, how its columns are meant, and where it goes.
@@ -39,6 +40,7 @@ type Report struct {
 	Rejected int
 	First    []Rejection    // the first rejected rows, by line
 	Reasons  map[string]int // all rejected rows by what was wrong
+	From, To time.Time      // the first and last time in the file; zero when it has none
 	Took     time.Duration
 
 	Settled Settled // what the consumers made of the accepted ones
@@ -82,7 +84,7 @@ type job struct {
 	source  *source
 	rows    rows
 	mapping *mapping
-	sender  *sender
+	sender  *send.Sender
 	cancel  context.CancelCauseFunc
 
 	read atomic.Int64 // rows
@@ -91,6 +93,13 @@ type job struct {
 	report   Report
 	trouble  string // why the collector does not take events now
 	finished bool
+}
+
+// batch is a request's events, each with the line it comes from.
+type batch struct {
+	events [][]byte
+	lines  []int
+	bytes  int
 }
 
 func newJob(o Options) (*job, error) {
@@ -117,10 +126,7 @@ func newJob(o Options) (*job, error) {
 		return nil, errors.Join(fmt.Errorf("%s: %w", o.File, err), source.file.Close())
 	}
 	j := &job{Options: o, source: source, rows: rows, mapping: mapping, report: Report{Reasons: map[string]int{}}}
-	j.sender = &sender{
-		client: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: o.InFlight}},
-		url:    strings.TrimSuffix(o.Collector, "/"), key: o.Key, patience: o.Patience, pausing: j.pausing,
-	}
+	j.sender = send.New(o.Collector, o.Key, o.InFlight, o.Patience, j.pausing)
 	return j, nil
 }
 
@@ -195,7 +201,7 @@ func (j *job) add(b *batch, r row) {
 }
 
 func (j *job) deliver(ctx context.Context, b *batch) error {
-	a, err := j.sender.send(ctx, b)
+	a, err := j.sender.Send(ctx, b.events)
 	if err != nil {
 		return err
 	}
@@ -211,7 +217,7 @@ func (j *job) deliver(ctx context.Context, b *batch) error {
 }
 
 // rejected notes each rejected event once, with the first thing that is wrong with it.
-func (j *job) rejected(b *batch, problems []problem) {
+func (j *job) rejected(b *batch, problems []send.Problem) {
 	last := -1
 	for _, p := range problems {
 		if p.Index == last || p.Index < 0 || p.Index >= len(b.lines) {
@@ -250,5 +256,8 @@ func (j *job) finish() Report {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.report.Rows = int(j.read.Load())
+	if j.mapping.last > 0 {
+		j.report.From, j.report.To = time.UnixMilli(j.mapping.first).UTC(), time.UnixMilli(j.mapping.last).UTC()
+	}
 	return j.report
 }

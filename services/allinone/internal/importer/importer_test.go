@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/services/allinone/internal/send"
 )
 
 // collector is a stand-in that reads batches as the real one does and keeps
@@ -58,12 +59,12 @@ func (c *collector) answer(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	a := answer{}
+	a := send.Answer{}
 	for _, p := range req.Events {
 		if len(p.Problems) > 0 {
 			a.Rejected++
 			for _, x := range p.Problems {
-				a.Errors = append(a.Errors, problem{x.Index, x.Field, x.Message})
+				a.Errors = append(a.Errors, send.Problem{Index: x.Index, Field: x.Field, Message: x.Message})
 			}
 			continue
 		}
@@ -104,7 +105,8 @@ func TestRowsBecomeEvents(t *testing.T) {
 		want    string // the event as JSON, without event_id
 	}{
 		"familiar columns": {
-			"user_id,event,time,plan\n42,login,2024-03-13 10:21:14,pro\n", Columns{},
+			"user_id,event,time,plan\n42,login,2024-03-13 10:21:14,pro\n",
+			Columns{},
 			`{"event_type":"login","event_name":"login","user_id":"42","timestamp":"2024-03-13T10:21:14.000Z","properties":{"plan":"pro"}}`,
 		},
 		"mapped, dropped and constant": {
@@ -113,39 +115,48 @@ func TestRowsBecomeEvents(t *testing.T) {
 			`{"event_type":"login","event_name":"login","user_id":"ann","timestamp":"2024-03-13T10:21:14.000Z","page_url":"https://a.example/","properties":{"channel_in":"mail"}}`,
 		},
 		"default fills what is empty": {
-			"event,product_id\nproduct_view,\n", Columns{Default: []string{"product_view:product_id=unknown", "other:x=1"}},
+			"event,product_id\nproduct_view,\n",
+			Columns{Default: []string{"product_view:product_id=unknown", "other:x=1"}},
 			`{"event_type":"product_view","event_name":"product_view","properties":{"product_id":"unknown"}}`,
 		},
 		"default leaves what is there": {
-			"event,product_id\nproduct_view,7\n", Columns{Default: []string{"product_view:product_id=unknown"}},
+			"event,product_id\nproduct_view,7\n",
+			Columns{Default: []string{"product_view:product_id=unknown"}},
 			`{"event_type":"product_view","event_name":"product_view","properties":{"product_id":"7"}}`,
 		},
 		"numbers and truth, but not in ids": {
-			"event;n;ok;zero;order_id;text\nx;1.50;true;007;12;a \"\"b\n", Columns{},
+			"event;n;ok;zero;order_id;text\nx;1.50;true;007;12;a \"\"b\n",
+			Columns{},
 			"",
 		},
 		"quoted": {
-			"event,text\nx,\"a \"\"b\"\",\nnew line é\"\n", Columns{},
+			"event,text\nx,\"a \"\"b\"\",\nnew line é\"\n",
+			Columns{},
 			`{"event_type":"x","event_name":"x","properties":{"text":"a \"b\",\nnew line é"}}`,
 		},
 		"time zone of the file": {
-			"event,time\nx,2024-07-01 12:00:00\n", Columns{Zone: "Europe/Berlin"},
+			"event,time\nx,2024-07-01 12:00:00\n",
+			Columns{Zone: "Europe/Berlin"},
 			`{"event_type":"x","event_name":"x","timestamp":"2024-07-01T10:00:00.000Z"}`,
 		},
 		"layout": {
-			"event,time\nx,31/12/2024 23:00\n", Columns{Layout: "02/01/2006 15:04"},
+			"event,time\nx,31/12/2024 23:00\n",
+			Columns{Layout: "02/01/2006 15:04"},
 			`{"event_type":"x","event_name":"x","timestamp":"2024-12-31T23:00:00.000Z"}`,
 		},
 		"ndjson": {
-			`{"event":"x","uid":7,"ts":1710325274123,"properties":{"$a.b":[1]},"more":{"deep":null},"none":null}`, Columns{},
+			`{"event":"x","uid":7,"ts":1710325274123,"properties":{"$a.b":[1]},"more":{"deep":null},"none":null}`,
+			Columns{},
 			`{"event_type":"x","event_name":"x","user_id":"7","timestamp":"2024-03-13T10:21:14.123Z","properties":{"$a.b":[1],"more":{"deep":null}}}`,
 		},
 		"properties in a csv cell": {
-			"event,properties,b\nx,\"{\"\"a\"\":1}\",2\n", Columns{},
+			"event,properties,b\nx,\"{\"\"a\"\":1}\",2\n",
+			Columns{},
 			`{"event_type":"x","event_name":"x","properties":{"a":1,"b":2}}`,
 		},
 		"number of a field": {
-			"event,scroll_depth\nscroll,55.5\n", Columns{},
+			"event,scroll_depth\nscroll,55.5\n",
+			Columns{},
 			`{"event_type":"scroll","event_name":"scroll","scroll_depth":55.5}`,
 		},
 	}

@@ -42,6 +42,8 @@ type mapping struct {
 	names    []string          // the fields in the order they came
 	props    []property
 	whole    string // a whole properties object, as JSON
+
+	first, last int64 // of all timestamps so far, epoch milliseconds
 }
 
 type property struct{ name, json string }
@@ -163,6 +165,7 @@ func (m *mapping) put(t target, c cell) (err error) {
 		var at int64
 		if at, err = m.moments.millis(c.plain()); err == nil {
 			m.field(t.name, strconv.FormatInt(at, 10))
+			m.seen(at)
 		}
 	case t.field.Kind == event.Num && isNumber(c.text):
 		m.field(t.name, c.text)
@@ -172,6 +175,13 @@ func (m *mapping) put(t target, c cell) (err error) {
 		m.field(t.name, quote(c.text))
 	}
 	return err
+}
+
+func (m *mapping) seen(at int64) {
+	if m.last == 0 {
+		m.first, m.last = at, at
+	}
+	m.first, m.last = min(m.first, at), max(m.last, at)
 }
 
 func (m *mapping) field(name, value string) {

@@ -1,4 +1,6 @@
-package importer
+// Package send posts batches of events to a collector until they are taken or
+// refused for good.
+package send
 
 import (
 	"bytes"
@@ -15,44 +17,48 @@ import (
 	"time"
 )
 
-// batch is a request's events, each with the line it comes from.
-type batch struct {
-	events [][]byte
-	lines  []int
-	bytes  int
-}
-
-// answer is what the collector says to a batch.
-type answer struct {
+// Answer is what the collector says to a batch.
+type Answer struct {
 	Accepted int       `json:"accepted"`
 	Rejected int       `json:"rejected"`
-	Errors   []problem `json:"errors"`
+	Errors   []Problem `json:"errors"`
 	Error    *struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`
 	} `json:"error"`
 }
 
-type problem struct {
+// Problem is what is wrong with one event of a batch.
+type Problem struct {
 	Index   int    `json:"index"`
 	Field   string `json:"field"`
 	Message string `json:"message"`
 }
 
-// sender posts batches to a collector until they are taken or refused for good.
-type sender struct {
+// Sender posts batches. Any number of goroutines may use it.
+type Sender struct {
 	client   *http.Client
 	url, key string
-	patience time.Duration // how long one batch is tried
+	patience time.Duration
 	pausing  func(why string)
 }
 
-// send returns once the collector has answered for every event of the batch.
-// A batch that is sent again holds the same ids, so it is stored once.
-func (s *sender) send(ctx context.Context, b *batch) (answer, error) {
-	body, err := b.body()
+// New sends to a collector's address with a write key, several requests at a
+// time; a batch is tried for as long as patience lasts. pausing hears why a
+// batch is about to be tried again.
+func New(collector, key string, inFlight int, patience time.Duration, pausing func(why string)) *Sender {
+	return &Sender{
+		client: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: inFlight}},
+		url:    strings.TrimSuffix(collector, "/"), key: key, patience: patience, pausing: pausing,
+	}
+}
+
+// Send returns once the collector has answered for every event, each given as
+// its JSON with an id: a batch that is sent again is stored once.
+func (s *Sender) Send(ctx context.Context, events [][]byte) (Answer, error) {
+	body, err := pack(events)
 	if err != nil {
-		return answer{}, err
+		return Answer{}, err
 	}
 	giveUp := time.Now().Add(s.patience)
 	for try := 0; ; try++ {
@@ -79,7 +85,7 @@ type later struct {
 func (l *later) Error() string { return l.why }
 
 // post sends the body once; again says that it may be taken another time.
-func (s *sender) post(ctx context.Context, body []byte) (a answer, again bool, err error) {
+func (s *Sender) post(ctx context.Context, body []byte) (a Answer, again bool, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/api/v1/analytics/track/batch", bytes.NewReader(body))
 	if err != nil {
 		return a, false, err
@@ -105,7 +111,7 @@ func passes(status int) bool {
 	return status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status >= 500
 }
 
-func (s *sender) judge(res *http.Response, a answer, text []byte) error {
+func (s *Sender) judge(res *http.Response, a Answer, text []byte) error {
 	switch {
 	case res.StatusCode == http.StatusOK, res.StatusCode == http.StatusBadRequest && len(a.Errors) > 0:
 		return nil
@@ -136,14 +142,14 @@ func pause(ctx context.Context, try int, err error) error {
 	}
 }
 
-func (b *batch) body() ([]byte, error) {
+func pack(events [][]byte) ([]byte, error) {
 	var packed bytes.Buffer
 	w, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
 	if err != nil {
 		return nil, err
 	}
 	_, _ = w.Write([]byte(`{"events":[`)) // a buffer takes everything
-	for i, e := range b.events {
+	for i, e := range events {
 		if i > 0 {
 			_, _ = w.Write([]byte{','})
 		}
