@@ -43,6 +43,8 @@ type service struct {
 	now    time.Time
 
 	batches int
+	slow    chan struct{}                                          // when made: the blog is read once this is closed
+	reading func(ctx context.Context, project, batch string) error // when set: called before raw events are read
 }
 
 // Keys of the two projects that every test has.
@@ -77,11 +79,11 @@ func startWith(t testing.TB, o api.Options) *service {
 		t.Fatal(err)
 	}
 	p := proc.New("query", zap.NewNop(), prometheus.NewRegistry(), proc.Options{})
-	s.tables = columns.NewTables(s.store, 1<<30, p.Metrics)
+	s.tables = columns.NewTables(reader{s}, 1<<30, p.Metrics)
 	s.tables.SetAsOf(event.TimeOf(s.now))
 	fill(&o)
 	o.Now, o.Journal = func() time.Time { return s.now }, s.store
-	h, err := api.New(p, views{s.tables}, s.keys, admin.New(s.store, s.keys, o.Now), o)
+	h, err := api.New(p, views{s}, s.keys, admin.New(s.store, s.keys, o.Now), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,10 +98,34 @@ func fill(o *api.Options) {
 	o.Heavy, o.Exports = cmp.Or(o.Heavy, 4), cmp.Or(o.Exports, 2)
 }
 
-type views struct{ *columns.Tables }
+type views struct{ *service }
 
-func (v views) View(_ context.Context, project string) (*columns.View, error) {
-	return v.Project(project).View(), nil
+func (v views) View(ctx context.Context, project string) (*columns.View, error) {
+	if v.slow != nil && project == "blog" {
+		select {
+		case <-v.slow:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return v.tables.Project(project).View(), nil
+}
+
+// reader is the store as the columns read it.
+type reader struct{ *service }
+
+func (r reader) EventsOfBatches(ctx context.Context, project string, ids []string, yield func(*event.Event) error) error {
+	for _, id := range ids {
+		if r.reading != nil {
+			if err := r.reading(ctx, project, id); err != nil {
+				return err
+			}
+		}
+		if err := r.store.EventsOfBatches(ctx, project, []string{id}, yield); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *service) create(id string, keys ...store.Key) {
