@@ -26,7 +26,8 @@ type Filters []Filter
 //   - gt, gte, lt, lte and between order numbers with numbers, and times with
 //     times (RFC 3339, or dates, which mean their whole day in the request's
 //     time zone: gt is after the day, gte from its start). What is neither, or the
-//     one beside the other, does not match.
+//     one beside the other, does not match. An event's own times (timestamp,
+//     received_at, …) equal a date when they lie in its day.
 //   - A list contains a value when one of its elements equals it; other
 //     operators see lists and objects as their JSON text.
 //   - A missing value, and null, match nothing but not_exists and the negations:
@@ -231,8 +232,10 @@ func (p *Params) filterValues(f Filter) []any {
 
 func (p *Params) compile(f Filter, values []any, c Calendar) predicate {
 	operands := make([]operand, len(values))
+	field := event.FieldNamed(f.Property)
 	for i, v := range values {
 		operands[i] = newOperand(v, c)
+		operands[i].ofTimes = field != nil && field.Kind == event.Moment
 	}
 	ordered := func(test func(of, to span) bool) predicate {
 		return p.ordering(operands[0], "value", c, test)
@@ -278,6 +281,7 @@ type operand struct {
 	isText   bool
 	moment   span
 	isMoment bool
+	ofTimes  bool // it is compared with an event's own times, which are numbers of milliseconds
 }
 
 func newOperand(v any, c Calendar) operand {
@@ -313,6 +317,9 @@ func readMoment(text string, c Calendar) (span, bool) {
 func (o operand) equals(v event.Value) bool {
 	switch v.Kind {
 	case event.Numeric:
+		if o.ofTimes && o.isMoment {
+			return o.moment.lo <= v.Number && v.Number <= o.moment.hi
+		}
 		return o.isNumber && o.number == v.Number
 	case event.Bool:
 		return o.text == textOf(v)
@@ -401,7 +408,7 @@ func (p *Params) ordering(o operand, name string, c Calendar, test func(of, to s
 		}
 	case o.isMoment:
 		return func(v event.Value) bool {
-			at, ok := momentOf(v, c)
+			at, ok := o.momentOf(v, c)
 			return ok && test(at, o.moment)
 		}
 	}
@@ -419,9 +426,12 @@ func numberOf(v event.Value) (float64, bool) {
 	return 0, false
 }
 
-func momentOf(v event.Value, c Calendar) (span, bool) {
-	if v.Kind == event.String {
+func (o operand) momentOf(v event.Value, c Calendar) (span, bool) {
+	switch {
+	case v.Kind == event.String:
 		return readMoment(v.Text, c)
+	case v.Kind == event.Numeric && o.ofTimes:
+		return span{v.Number, v.Number}, true
 	}
 	return span{}, false
 }
