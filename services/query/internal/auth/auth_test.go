@@ -3,6 +3,8 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,11 +17,22 @@ import (
 
 // projects is a Lister whose answer a test can change.
 type projects struct {
+	mu   sync.Mutex
 	list []store.Project
 	err  error
 }
 
-func (p *projects) Projects(context.Context) ([]store.Project, error) { return p.list, p.err }
+func (p *projects) Projects(context.Context) ([]store.Project, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.list), p.err
+}
+
+func (p *projects) set(list []store.Project, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.list, p.err = list, err
+}
 
 func key(kind, key string, revoked int64) store.Key {
 	return store.Key{ID: key, Kind: kind, Hash: auth.Hash(key), RevokedAt: event.Time(revoked)}
@@ -101,8 +114,7 @@ func TestNewAndRevokedKeysAreSeenWithinOneRefresh(t *testing.T) {
 		if _, err := keys.Reader("rk_shop", ""); err != nil {
 			t.Fatalf("a good key after one refresh: %v", err)
 		}
-		list.list[0].Keys[0].RevokedAt = 1
-		list.list[1].Keys = append(list.list[1].Keys, key(store.ReadKey, "rk_new", 0))
+		list.set([]store.Project{{ID: "shop", Keys: []store.Key{key(store.ReadKey, "rk_shop", 1), key(store.ReadKey, "rk_new", 0)}}}, nil)
 		time.Sleep(auth.Every)
 		synctest.Wait()
 		if _, err := keys.Reader("rk_shop", ""); fault.KindOf(err) != fault.Unauthorized {
@@ -120,7 +132,7 @@ func TestAStoreThatIsAwayLeavesTheKeysAsTheyWere(t *testing.T) {
 	if err := keys.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	list.err = errors.New("away")
+	list.set(nil, errors.New("away"))
 	if err := keys.Refresh(t.Context()); err == nil {
 		t.Error("got nil, want the store's error")
 	}
