@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/fault"
@@ -58,17 +59,20 @@ func (s *Store) InsertEvents(ctx context.Context, events []event.Event) ([]store
 // the work and lets the caller do with events what it likes afterwards.
 func rowsOf(events []event.Event) ([]row, error) {
 	rows, ends := make([]row, len(events)), make([]int, len(events))
-	bodies := make([]byte, 0, 640*len(events))
+	var bodies strings.Builder // one piece of memory for all, and no copy of it
+	bodies.Grow(640 * len(events))
+	var body []byte
 	for i := range events {
 		e := &events[i]
 		if e.Project == "" || e.EventID == "" || e.BatchID == "" {
 			return nil, fault.New(fault.Invalid, "unstorable", "event %d needs project, event id and batch id, got %q, %q and %q", i, e.Project, e.EventID, e.BatchID)
 		}
 		rows[i] = row{project: e.Project, id: e.EventID, batch: e.BatchID, position: e.Position}
-		bodies = e.AppendWire(bodies)
-		ends[i] = len(bodies)
+		body = e.AppendWire(body[:0])
+		bodies.Write(body)
+		ends[i] = bodies.Len()
 	}
-	all, start := string(bodies), 0
+	all, start := bodies.String(), 0
 	for i, end := range ends {
 		rows[i].body, start = all[start:end], end
 	}
