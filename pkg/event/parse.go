@@ -267,7 +267,7 @@ func (p *parser) setText(f *Field, s string) {
 	}
 	switch f.Name {
 	case "event_id":
-		if i := strings.IndexFunc(s, notInID); i >= 0 {
+		if !onlyIDBytes(s) {
 			p.problem(codeInvalid, f.Name, "must be 1 to 64 of A-Z a-z 0-9 _ : . -, got %.80q", s)
 		}
 	case "event_type", "event_name":
@@ -277,8 +277,21 @@ func (p *parser) setText(f *Field, s string) {
 	}
 }
 
-func notInID(r rune) bool {
-	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_:.-", r))
+// idBytes are the characters of an event id.
+var idBytes = func() (t [256]bool) {
+	for _, b := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_:.-") {
+		t[b] = true
+	}
+	return t
+}()
+
+func onlyIDBytes(s string) bool {
+	for i := range len(s) {
+		if !idBytes[s[i]] {
+			return false
+		}
+	}
+	return true
 }
 
 func (p *parser) setNumber(f *Field, raw string) {
