@@ -11,10 +11,10 @@ import (
 // AppendWire writes e as one line of JSON with times as epoch milliseconds:
 // how events travel in messages and lie in embedded storage. BatchID and
 // Position are not part of it.
-func (e *Event) AppendWire(dst []byte) []byte { return e.append(dst, appendMillis) }
+func (e *Event) AppendWire(dst []byte) []byte { return e.append(dst, appendMillis, false) }
 
-// AppendJSON writes e as analysts see it: times as RFC 3339.
-func (e *Event) AppendJSON(dst []byte) []byte { return e.append(dst, appendRFC3339) }
+// AppendJSON writes e as analysts see it: times as RFC 3339, flags always.
+func (e *Event) AppendJSON(dst []byte) []byte { return e.append(dst, appendRFC3339, true) }
 
 // MarshalJSON is AppendJSON.
 func (e *Event) MarshalJSON() ([]byte, error) { return e.AppendJSON(nil), nil }
@@ -25,12 +25,12 @@ func appendRFC3339(dst []byte, t Time) []byte {
 	return t.Std().AppendFormat(dst, `"`+TimeFormat+`"`)
 }
 
-func (e *Event) append(dst []byte, moment func([]byte, Time) []byte) []byte {
+func (e *Event) append(dst []byte, moment func([]byte, Time) []byte, flags bool) []byte {
 	dst = append(dst, '{')
 	empty := len(dst)
 	for i := range Fields {
 		f := &Fields[i]
-		if !f.present(e) {
+		if !f.present(e) && !(flags && f.Kind == Flag) {
 			continue
 		}
 		if len(dst) > empty {
@@ -47,7 +47,7 @@ func (e *Event) append(dst []byte, moment func([]byte, Time) []byte) []byte {
 		case Moment:
 			dst = moment(dst, *f.time(e))
 		case Flag:
-			dst = append(dst, "true"...)
+			dst = strconv.AppendBool(dst, *f.flag(e))
 		case Object:
 			dst = append(dst, *f.text(e)...)
 		}

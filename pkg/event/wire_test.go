@@ -40,7 +40,7 @@ func TestEveryFieldSurvivesTheWire(t *testing.T) {
 
 func TestPublicShape(t *testing.T) {
 	e := Event{Project: "p", EventID: "i", EventType: "t", Timestamp: 1767225600123, XPosition: "1.50", Properties: `{"a":1}`}
-	want := `{"project":"p","event_id":"i","event_type":"t","timestamp":"2026-01-01T00:00:00.123Z","x_position":1.50,"properties":{"a":1}}`
+	want := `{"project":"p","event_id":"i","event_type":"t","timestamp":"2026-01-01T00:00:00.123Z","x_position":1.50,"is_bot":false,"properties":{"a":1}}`
 	if got := string(e.AppendJSON(nil)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
