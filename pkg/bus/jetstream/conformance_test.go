@@ -37,17 +37,23 @@ func (c client) Receiver(l bus.Limits) (bus.Receiver, error) { return c.s.Receiv
 
 func TestConformance(t *testing.T) {
 	bustest.Run(t, bustest.Harness{
-		New: func(t testing.TB, maxMessages int64) bustest.Broker {
-			b := &broker{cfg: jetstream.Config{Dir: t.TempDir(), MaxMessages: maxMessages}}
-			t.Cleanup(func() { b.Release(t) })
-			return b
-		},
+		New: newBroker,
 		// The nearest thing to a broker in trouble: it is stopped under its clients.
 		Block: func(t testing.TB, b bustest.Broker) func() {
 			b.Release(t)
 			return nil
 		},
 	})
+}
+
+func BenchmarkJetStream(b *testing.B) {
+	bustest.Bench(b, func(t testing.TB) bustest.Broker { return newBroker(t, 0) })
+}
+
+func newBroker(t testing.TB, maxMessages int64) bustest.Broker {
+	b := &broker{cfg: jetstream.Config{Dir: t.TempDir(), MaxMessages: maxMessages}}
+	t.Cleanup(func() { b.Release(t) })
+	return b
 }
 
 // broker is an embedded server that is started when it is needed.

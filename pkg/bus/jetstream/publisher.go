@@ -13,9 +13,9 @@ import (
 	js "github.com/nats-io/nats.go/jetstream"
 )
 
-// Most publishes that wait for their confirm at once: enough to keep the disk
-// busy, few enough that the last one does not wait long.
-const window = 256
+// Most publishes that wait for their confirm at once. The server syncs one
+// after the other, so more than what keeps it busy only makes it slower.
+const window = 16
 
 // Publisher puts messages on the embedded queue.
 type Publisher struct {

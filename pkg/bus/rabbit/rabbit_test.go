@@ -15,7 +15,9 @@ import (
 	"github.com/maidian/maidian/pkg/bus"
 	"github.com/maidian/maidian/pkg/bus/bustest"
 	"github.com/maidian/maidian/pkg/bus/rabbit"
+	"github.com/maidian/maidian/pkg/fault"
 	"github.com/maidian/maidian/pkg/testenv"
+	amqp "github.com/rabbitmq/amqp091-go"
 	"go.uber.org/zap"
 )
 
@@ -170,5 +172,155 @@ func TestCheckSaysInOneLineWhatIsWrong(t *testing.T) {
 		if text := err.Error(); !strings.Contains(text, c.want) || strings.Contains(text, "s3cret") || strings.Contains(text, "\n") {
 			t.Errorf("%s: got %q, want one line with %q and without the password", name, text, c.want)
 		}
+	}
+}
+
+func BenchmarkRabbitMQ(b *testing.B) {
+	n := node.Node(b)
+	bustest.Bench(b, func(t testing.TB) bustest.Broker {
+		return &broker{cfg: rabbit.Config{URL: n.URL(), Queue: testenv.QueueName(t)}.WithDefaults()}
+	})
+}
+
+// A broker that is frozen keeps its connections open and says nothing.
+func TestAFrozenBrokerIsNotReadyAndComesBack(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	n := testenv.StartRabbit(t)
+	b := &broker{cfg: rabbit.Config{URL: n.URL(), Queue: testenv.QueueName(t)}.WithDefaults()}
+	p := b.Publisher(t)
+	await(ctx, t, func() bool { return p.Ready() == nil })
+	if err := n.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	short, stop := context.WithTimeout(ctx, 500*time.Millisecond)
+	err := p.Publish(short, bus.Message{ID: "m", Body: []byte("m")})
+	stop()
+	if fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("publish to a frozen broker: got %v, want fault.Unavailable", err)
+	}
+	await(ctx, t, func() bool { return fault.KindOf(p.Ready()) == fault.Unavailable })
+	if err := n.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	await(ctx, t, func() bool { return p.Publish(ctx, bus.Message{ID: "m", Body: []byte("m")}) == nil })
+}
+
+// Whoever deletes the binding by mistake loses nothing: what the exchange
+// cannot route is kept, and receivers take it from there.
+func TestUnroutedMessagesAreReceivedAllTheSame(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	n := node.Node(t)
+	b := &broker{cfg: rabbit.Config{URL: n.URL(), Queue: testenv.QueueName(t)}.WithDefaults()}
+	p := b.Publisher(t)
+	await(ctx, t, func() bool { return p.Ready() == nil })
+	unbind(t, n.URL(), b.cfg.Queue)
+	if err := p.Publish(ctx, bus.Message{ID: "stray", Body: []byte("s")}); err != nil {
+		t.Fatal(err)
+	}
+	if depth, err := b.Depth(ctx); err != nil || depth != 1 {
+		t.Errorf("the depth is %d (%v), want 1: what could not be routed is still to be done", depth, err)
+	}
+	rctx, stop := context.WithCancel(ctx)
+	var got []string
+	err := b.Receiver(t, bus.Limits{}).Receive(rctx, func(_ context.Context, ds []bus.Delivery) []bus.Outcome {
+		for _, d := range ds {
+			got = append(got, d.ID)
+		}
+		stop()
+		return []bus.Outcome{bus.Done}
+	})
+	if err != nil || len(got) != 1 || got[0] != "stray" {
+		t.Errorf("received %v (%v), want the message that could not be routed", got, err)
+	}
+}
+
+// What crashes its consumers again and again ends in the dead-letter queue,
+// and what is beside it does not.
+func TestOverTheDeliveryLimitAMessageIsKeptAside(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	n := node.Node(t)
+	b := &broker{cfg: rabbit.Config{URL: n.URL(), Queue: testenv.QueueName(t), DeliveryLimit: 2}.WithDefaults()}
+	p := b.Publisher(t)
+	for _, id := range []string{"bad", "good"} {
+		if err := p.Publish(ctx, bus.Message{ID: id, Body: []byte(id)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	i, err := rabbit.NewInspector(b.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rctx, stop := context.WithCancel(ctx)
+	received := make(chan error)
+	go func() {
+		received <- b.Receiver(t, bus.Limits{Messages: 1}).Receive(rctx, func(_ context.Context, ds []bus.Delivery) []bus.Outcome {
+			if ds[0].ID == "bad" {
+				return nil
+			}
+			return []bus.Outcome{bus.Done}
+		})
+	}()
+	await(ctx, t, func() bool {
+		dead, err := i.DeadLettered(ctx)
+		return err == nil && dead == 1
+	})
+	stop()
+	if err := <-received; err != nil {
+		t.Error(err)
+	}
+	if depth, err := i.Depth(ctx); err != nil || depth != 0 {
+		t.Errorf("the depth is %d (%v), want 0", depth, err)
+	}
+}
+
+// Nothing has to be started first: a publisher waits for its broker.
+func TestAPublisherMayStartBeforeItsBroker(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	n := testenv.StartRabbit(t)
+	n.Stop()
+	b := &broker{cfg: rabbit.Config{URL: n.URL(), Queue: testenv.QueueName(t)}.WithDefaults()}
+	p := b.Publisher(t)
+	short, stop := context.WithTimeout(ctx, 10*time.Second)
+	err := p.Publish(short, bus.Message{ID: "m", Body: []byte("m")})
+	if fault.KindOf(err) != fault.Unavailable || short.Err() != nil {
+		t.Errorf("publish without a broker: got %v, want fault.Unavailable before the deadline", err)
+	}
+	stop()
+	if err := n.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(ctx, t, func() bool { return p.Publish(ctx, bus.Message{ID: "m", Body: []byte("m")}) == nil })
+}
+
+func await(ctx context.Context, t *testing.T, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal("waited in vain")
+		}
+	}
+}
+
+func unbind(t *testing.T, url, queue string) {
+	t.Helper()
+	conn, err := amqp.Dial(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	ch, err := conn.Channel()
+	if err == nil {
+		err = ch.QueueUnbind(queue, queue, queue, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }

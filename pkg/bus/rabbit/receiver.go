@@ -112,10 +112,17 @@ func (r *Receiver) held() int {
 	return r.open.held()
 }
 
+// acknowledger is the part of a channel that settles deliveries.
+type acknowledger interface {
+	Ack(tag uint64, multiple bool) error
+	Nack(tag uint64, multiple, requeue bool) error
+}
+
 // intake is a receiving session: two consumers on one channel, whose
 // delivery tags are one sequence.
 type intake struct {
 	l       *link
+	answers acknowledger
 	out     chan amqp.Delivery
 	stopped chan struct{} // nobody reads out any more
 	wg      sync.WaitGroup
@@ -127,7 +134,7 @@ type intake struct {
 }
 
 func newIntake(cfg *Config, l *link, prefetch int) (*intake, error) {
-	in := &intake{l: l, out: make(chan amqp.Delivery), stopped: make(chan struct{}), settled: map[uint64]struct{}{}}
+	in := &intake{l: l, answers: l.ch, out: make(chan amqp.Delivery), stopped: make(chan struct{}), settled: map[uint64]struct{}{}}
 	// The limit is each consumer's own; what could not be routed is rare.
 	for queue, n := range map[string]int{cfg.Queue: prefetch, unrouted(cfg.Queue): max(1, prefetch/10)} {
 		if err := l.ch.Qos(n, 0, false); err != nil {
@@ -210,12 +217,12 @@ func (in *intake) Extend([]amqp.Delivery) {}
 func (in *intake) Settle(done, again []amqp.Delivery) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.over() || in.l.ch.IsClosed() {
+	if in.over() {
 		return false
 	}
 	in.unread -= len(done) + len(again)
 	for _, d := range again {
-		if in.l.ch.Nack(d.DeliveryTag, false, true) != nil {
+		if in.answers.Nack(d.DeliveryTag, false, true) != nil {
 			return false
 		}
 		in.settled[d.DeliveryTag] = struct{}{}
@@ -231,7 +238,6 @@ func (in *intake) Settle(done, again []amqp.Delivery) bool {
 // acknowledge settles tags, which are noted as settled already: with one
 // answer for all up to which nothing is open, one by one above that.
 func (in *intake) acknowledge(tags []uint64) bool {
-	before := in.low
 	for {
 		if _, ok := in.settled[in.low+1]; !ok {
 			break
@@ -241,14 +247,14 @@ func (in *intake) acknowledge(tags []uint64) bool {
 	}
 	slices.Sort(tags)
 	together := 0
-	for together < len(tags) && tags[together] <= in.low && in.low > before {
+	for together < len(tags) && tags[together] <= in.low {
 		together++
 	}
-	if together > 0 && in.l.ch.Ack(tags[together-1], true) != nil {
+	if together > 0 && in.answers.Ack(tags[together-1], true) != nil {
 		return false
 	}
 	for _, tag := range tags[together:] {
-		if in.l.ch.Ack(tag, false) != nil {
+		if in.answers.Ack(tag, false) != nil {
 			return false
 		}
 	}
