@@ -154,6 +154,58 @@ func TestEveryReportThatIsPosted(t *testing.T) {
 	}
 }
 
+func TestRecommendations(t *testing.T) {
+	s := start(t)
+	viewed := func(user, product string) {
+		s.send("shop", event.Event{EventType: "product_view", UserID: user, Timestamp: at("09:00:00"), Properties: fmt.Sprintf(`{"product_id":%q}`, product)})
+	}
+	for _, pair := range []string{"ann tea", "ann cup", "bob tea", "bob cup", "bob pot", "cat tea", "dan pen", "eve pen", "eve ink", "fay pen"} {
+		user, product, _ := strings.Cut(pair, " ")
+		viewed(user, product)
+	}
+	s.send("shop", event.Event{EventType: "purchase", UserID: "cat", Timestamp: at("09:10:00"), Properties: `{"order_id":"1","amount":5,"items":[{"product_id":"cup","quantity":1},{"product_id":7}]}`})
+
+	tea := s.get(shopKey, "recommendations", "product_id", "tea").ok()
+	tea.has("based_on", `"product"`)
+	tea.has("recommendations.0", `{"because":"tea","lift":2,"product_id":"cup","score":1,"support":0.5,"users":3,"why":"3 of the 3 users of tea had to do with it too, 2.0 times as many as by chance"}`)
+	tea.has("recommendations.1.product_id", `"7"`)
+	s.get(shopKey, "recommendations", "user_id", "dan").ok().has("recommendations.0.because", `"pen"`)
+	s.get(shopKey, "recommendations", "user_id", "fay").ok().has("recommendations.0.product_id", `"ink"`)
+	for _, cold := range []string{"user_id", "product_id"} {
+		nobody := s.get(shopKey, "recommendations", cold, "nobody", "limit", "1").ok()
+		nobody.has("based_on", `"popularity"`)
+		nobody.has("recommendations", `[{"because":null,"lift":null,"product_id":"cup","score":0.5,"support":0.5,"users":3,"why":"popular: 3 of 6 users had to do with it"}]`)
+	}
+}
+
+func TestHeatmap(t *testing.T) {
+	s := start(t)
+	on := func(kind, user, path, x, y, depth string) {
+		s.send("shop", event.Event{
+			EventType: kind, UserID: user, SessionID: user, Timestamp: at("09:00:00"), PagePath: path,
+			XPosition: event.Number(x), YPosition: event.Number(y), ScrollDepth: event.Number(depth),
+		})
+	}
+	on("click", "ann", "/", "10", "20", "")
+	on("click", "bob", "/", "49.9", "0", "")
+	on("click", "bob", "/", "50", "120.5", "")
+	on("click", "bob", "/", "-3", "1", "")
+	on("click", "bob", "/", "", "", "")
+	on("click", "bob", "/other", "1", "1", "")
+	on("scroll", "ann", "/", "", "", "30")
+	on("scroll", "ann", "/", "", "", "75")
+	on("scroll", "bob", "/", "", "", "10")
+	a := s.get(shopKey, "heatmap").ok()
+	a.has("total", `2`)
+	a.has("pages.0.clicks", `4`)
+	a.has("pages.0.cells", `[{"count":2,"x":0,"y":0},{"count":1,"x":-50,"y":0},{"count":1,"x":50,"y":100}]`)
+	a.has("pages.0.scroll_sessions", `2`)
+	a.has("pages.0.scroll_reach.0", `{"depth":10,"percent":100,"sessions":2}`)
+	a.has("pages.0.scroll_reach.6", `{"depth":70,"percent":50,"sessions":1}`)
+	a.has("pages.0.scroll_reach.7", `{"depth":80,"percent":0,"sessions":0}`)
+	s.get(shopKey, "heatmap", "page", "/other").ok().has("pages.0.page_path", `"/other"`)
+}
+
 func TestGetAndPostAreTheSameQuestion(t *testing.T) {
 	s := start(t)
 	s.send("shop", aMorning()...)
@@ -442,7 +494,7 @@ func FuzzParameters(f *testing.F) {
 	}
 	paths := []string{
 		"events", "stats/events", "stats/pages", "summary", "realtime", "users/ann", "export", "funnel", "funnel/users", "funnel/explain",
-		"retention", "retention/users", "trends", "lifecycle", "stickiness", "paths",
+		"retention", "retention/users", "trends", "lifecycle", "stickiness", "paths", "heatmap", "recommendations",
 	}
 	for i, seed := range seeds {
 		f.Add(uint8(i), seed)

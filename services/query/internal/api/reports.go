@@ -20,6 +20,8 @@ func (a *API) reads() []read {
 		{"/stickiness", a.heavy, of(report.ReadStickiness, report.Stickiness)},
 		{"/paths", a.heavy, of(report.ReadPaths, report.Paths)},
 		{"/realtime", nil, of(report.ReadRealtime, report.Realtime)},
+		{"/heatmap", a.heavy, of(report.ReadHeatmap, report.Heatmaps)},
+		{"/recommendations", a.heavy, of(report.ReadRecommend, report.Recommend)},
 		{"/users/:id", nil, of(report.ReadProfile, report.Profile)},
 		{"/accounting", nil, a.accounting},
 	}
