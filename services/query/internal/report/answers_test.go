@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -320,6 +321,21 @@ func TestWorkBeyondALimitIsNamed(t *testing.T) {
 	} {
 		if _, err := post(shop(), route, []byte(body)); fault.KindOf(err) != fault.Exceeded {
 			t.Errorf("%s: got %v, want the limit that is exceeded", route, err)
+		}
+	}
+}
+
+func TestMedianIsTheSortedMiddle(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 11))
+	for range 2000 {
+		times := make([]event.Time, 1+r.IntN(200))
+		for i := range times {
+			times[i] = event.Time(r.IntN(1 + r.IntN(300)))
+		}
+		sorted := slices.Sorted(slices.Values(times))
+		want := float64(sorted[(len(sorted)-1)/2]+sorted[len(sorted)/2]) / 2
+		if got := medianTime(times); got != want {
+			t.Fatalf("got %v, want %v of %v", got, want, sorted)
 		}
 	}
 }

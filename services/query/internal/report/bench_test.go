@@ -116,6 +116,9 @@ func BenchmarkReports(b *testing.B) {
 	v := benchView()
 	for _, bb := range benchmarks {
 		b.Run(bb.name, func(b *testing.B) {
+			if _, err := post(v, bb.route, []byte(bb.body)); err != nil { // its columns come into memory
+				b.Fatal(err)
+			}
 			for b.Loop() {
 				if _, err := post(v, bb.route, []byte(bb.body)); err != nil {
 					b.Fatal(err)

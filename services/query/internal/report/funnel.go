@@ -526,7 +526,6 @@ func (f *funnel) lines(t *stepTotal) []StepResult {
 			Rate: percent(users, t.users[0]), StepRate: percent(users, before), DropOff: before - users,
 		}
 		if len(t.times[i]) > 0 {
-			slices.Sort(t.times[i])
 			lines[i].AvgSeconds, lines[i].Median = ptr(seconds(meanTime(t.times[i]))), ptr(seconds(medianTime(t.times[i])))
 		}
 		if f.plan.optional&(1<<i) == 0 {
@@ -539,17 +538,55 @@ func (f *funnel) lines(t *stepTotal) []StepResult {
 // seconds is a time in milliseconds as seconds, to the millisecond.
 func seconds(ms float64) float64 { return math.Round(ms) / 1000 }
 
-func meanTime(sorted []event.Time) float64 {
-	sum := 0.0
-	for _, t := range sorted {
-		sum += float64(t)
+func meanTime(times []event.Time) float64 {
+	sum := event.Time(0) // exact: 100 million windows of ten years fit
+	for _, t := range times {
+		sum += t
 	}
-	return sum / float64(len(sorted))
+	return float64(sum) / float64(len(times))
 }
 
-func medianTime(sorted []event.Time) float64 {
-	n := len(sorted)
-	return float64(sorted[(n-1)/2]+sorted[n/2]) / 2
+// medianTime brings times into another order.
+func medianTime(times []event.Time) float64 {
+	n := len(times)
+	upper := nth(times, n/2)
+	if n%2 == 1 {
+		return float64(upper)
+	}
+	return float64(slices.Max(times[:n/2])+upper) / 2
+}
+
+// nth is the value that would stand at place n if times were sorted; no larger
+// one is left before it. Sorting all of them would be most of a funnel's work.
+func nth(times []event.Time, n int) event.Time {
+	lo, hi := 0, len(times)-1
+	for hi-lo > 16 {
+		a, b, c := times[lo], times[(lo+hi)/2], times[hi]
+		pivot := max(min(a, b), min(max(a, b), c))
+		i, j := lo, hi
+		for i <= j {
+			for times[i] < pivot {
+				i++
+			}
+			for times[j] > pivot {
+				j--
+			}
+			if i <= j {
+				times[i], times[j] = times[j], times[i]
+				i, j = i+1, j-1
+			}
+		}
+		switch {
+		case n <= j:
+			hi = j
+		case n >= i:
+			lo = i
+		default:
+			return times[n]
+		}
+	}
+	slices.Sort(times[lo : hi+1])
+	return times[n]
 }
 
 func ptr[T any](v T) *T { return &v }

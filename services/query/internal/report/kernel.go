@@ -2,6 +2,7 @@ package report
 
 import (
 	"context"
+	"slices"
 
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/services/query/internal/columns"
@@ -55,11 +56,10 @@ type kernelWork struct {
 	partition
 	ends  []int32  // by user: where its words end
 	words []uint64 // by user, time above step
-	marks []bool
 }
 
-// slice is a stretch of a run that holds one step's events.
-type slice struct {
+// stretch is a part of a run that holds one step's events.
+type stretch struct {
 	day, lo, hi, step int
 	first, last       uint32 // of the times that lie in the range
 	whole             bool
@@ -67,24 +67,24 @@ type slice struct {
 }
 
 func (w *kernelWork) run(ctx context.Context, total *stepTotal) error {
-	parts, err := w.slices(ctx)
+	stretches, err := w.stretches(ctx)
 	if err != nil {
 		return err
 	}
-	for i := range parts {
-		w.count(&parts[i])
+	for i := range stretches {
+		w.count(&stretches[i])
 	}
-	if int(w.start()) > maxHits {
+	if w.start() > maxHits {
 		return tooManyHits()
 	}
-	for i := range parts {
-		w.place(&parts[i])
+	for i := range stretches {
+		w.place(&stretches[i])
 	}
 	return w.users(ctx, total)
 }
 
-func (w *kernelWork) slices(ctx context.Context) ([]slice, error) {
-	var found []slice
+func (w *kernelWork) stretches(ctx context.Context) ([]stretch, error) {
+	var found []stretch
 	f := w.kernel.funnel
 	for i, d := range f.source.days {
 		if err := ctx.Err(); err != nil {
@@ -97,15 +97,15 @@ func (w *kernelWork) slices(ctx context.Context) ([]slice, error) {
 			}
 			lo, hi := f.actors.stretch(i, run, w.lo, w.hi)
 			if lo < hi {
-				found = append(found, w.slice(d, i, lo, hi, step))
+				found = append(found, w.stretch(d, i, lo, hi, step))
 			}
 		}
 	}
 	return found, nil
 }
 
-func (w *kernelWork) slice(d *columns.Day, dayIndex, lo, hi, step int) slice {
-	s := slice{day: dayIndex, lo: lo, hi: hi, step: step}
+func (w *kernelWork) stretch(d *columns.Day, dayIndex, lo, hi, step int) stretch {
+	s := stretch{day: dayIndex, lo: lo, hi: hi, step: step}
 	f := w.kernel.funnel
 	s.first, s.last, s.whole = f.source.inRange(d)
 	match := f.stepEvents[step].match
@@ -122,7 +122,7 @@ func (w *kernelWork) slice(d *columns.Day, dayIndex, lo, hi, step int) slice {
 	return s
 }
 
-func (w *kernelWork) count(s *slice) {
+func (w *kernelWork) count(s *stretch) {
 	users := w.kernel.funnel.source.days[s.day].Users()[s.lo:s.hi]
 	ends := w.ends
 	if s.marks == nil {
@@ -139,17 +139,19 @@ func (w *kernelWork) count(s *slice) {
 }
 
 // start turns counts into places, and makes room.
-func (w *kernelWork) start() int32 {
+func (w *kernelWork) start() int {
 	sum := int32(0)
 	for i, n := range w.ends {
 		w.ends[i] = sum
 		sum += n
 	}
-	w.words = make([]uint64, sum)
-	return sum
+	if sum <= maxHits {
+		w.words = make([]uint64, sum)
+	}
+	return int(sum)
 }
 
-func (w *kernelWork) place(s *slice) {
+func (w *kernelWork) place(s *stretch) {
 	d := w.kernel.funnel.source.days[s.day]
 	users, times := d.Users()[s.lo:s.hi], d.Times()[s.lo:s.hi]
 	base := uint64(d.Start()-w.origin())<<stepBits | uint64(s.step)
@@ -181,8 +183,13 @@ func (w *kernelWork) users(ctx context.Context, total *stepTotal) error {
 	return nil
 }
 
-// sortWords is insertion sort: a user's words come nearly in order, day after day.
+// sortWords sorts by insertion where that is quickest: a user's few words come
+// nearly in order, day after day.
 func sortWords(words []uint64) {
+	if len(words) > 64 {
+		slices.Sort(words)
+		return
+	}
 	for i := 1; i < len(words); i++ {
 		x := words[i]
 		k := i

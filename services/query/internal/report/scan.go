@@ -394,7 +394,9 @@ func (g *gather) run(ctx context.Context, p partition, yield func(actor uint32, 
 			return tooManyHits()
 		}
 	}
-	g.sort(p)
+	if err := g.sort(ctx, p); err != nil {
+		return err
+	}
 	return g.deliver(ctx, p, yield)
 }
 
@@ -472,7 +474,7 @@ func (g *gather) fill(n int) {
 
 // sort brings hits into the order of actors by counting, then each actor's into
 // the order of time: they come nearly so, day after day.
-func (g *gather) sort(p partition) {
+func (g *gather) sort(ctx context.Context, p partition) error {
 	n := int(p.hi - p.lo)
 	g.offsets = append(g.offsets[:0], make([]int, n+1)...)
 	for i := range g.hits {
@@ -482,21 +484,28 @@ func (g *gather) sort(p partition) {
 		g.offsets[i+1] += g.offsets[i]
 	}
 	g.sorted = slices.Grow(g.sorted[:0], len(g.hits))[:len(g.hits)]
-	for _, h := range g.hits {
-		k := h.actor - p.lo
-		g.sorted[g.offsets[k]] = h
+	for i := range g.hits {
+		if i%(1<<20) == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		k := g.hits[i].actor - p.lo
+		g.sorted[g.offsets[k]] = g.hits[i]
 		g.offsets[k]++ // ends as the start of the next actor
 	}
+	return ctx.Err()
 }
 
 func (g *gather) deliver(ctx context.Context, p partition, yield func(actor uint32, hits []hit)) error {
-	start := 0
+	start, checked := 0, 0
 	for k, end := range g.offsets[:p.hi-p.lo] {
 		if start == end {
 			continue
 		}
-		if k%256 == 0 && ctx.Err() != nil {
-			return ctx.Err()
+		if end-checked > 1<<16 {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			checked = end
 		}
 		hits := g.sorted[start:end]
 		if !slices.IsSortedFunc(hits, byTime) {

@@ -452,16 +452,16 @@ func (t *trends) count(ctx context.Context) error {
 	return nil
 }
 
-// maxCells and maxSeen bound the memory of the answer in the making.
+// maxTrendCells and maxTrendSets bound the memory of the answer in the making.
 const (
-	maxCells = 2_000_000
-	maxSeen  = 1 << 30 // bytes of sets of users and sessions
+	maxTrendCells = 2_000_000
+	maxTrendSets  = 1 << 30 // bytes of sets of users and sessions
 )
 
 func (t *trends) checkSize() error {
 	cells := len(t.series) * (t.buckets.Len() + 1) * t.groupCount()
-	if cells > maxCells {
-		return fault.New(fault.Exceeded, "too_many_cells", "series × buckets × breakdown values is %d, the limit is %d; take a longer interval or a lower breakdown.limit", cells, maxCells)
+	if cells > maxTrendCells {
+		return fault.New(fault.Exceeded, "too_many_cells", "series × buckets × breakdown values is %d, the limit is %d; take a longer interval or a lower breakdown.limit", cells, maxTrendCells)
 	}
 	sets := 0
 	for _, s := range t.request.Series {
@@ -469,8 +469,8 @@ func (t *trends) checkSize() error {
 			sets += (t.buckets.Len() + 1) * t.groupCount() * (n/8 + 8)
 		}
 	}
-	if sets > maxSeen {
-		return fault.New(fault.Exceeded, "too_much_memory", "distinct users or sessions in that many buckets and values would take %d MB, the limit is %d; take a longer interval or a lower breakdown.limit", sets>>20, maxSeen>>20)
+	if sets > maxTrendSets {
+		return fault.New(fault.Exceeded, "too_much_memory", "distinct users or sessions in that many buckets and values would take %d MB, the limit is %d; take a longer interval or a lower breakdown.limit", sets>>20, maxTrendSets>>20)
 	}
 	return nil
 }
