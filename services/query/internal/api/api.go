@@ -97,6 +97,9 @@ func (a *API) routes(e *gin.Engine) {
 	}
 	reads.GET("/export", a.export)
 	reads.POST("/export", a.export)
+	page := a.page()
+	reads.GET("/report", page)
+	reads.POST("/report", page)
 	a.administration(e.Group("/api/v1/admin/projects", a.adminOnly))
 }
 

@@ -178,6 +178,29 @@ func TestRecommendations(t *testing.T) {
 	}
 }
 
+func TestTheReportPageRunsNothingThatVisitorsSent(t *testing.T) {
+	s := start(t)
+	s.send("shop", aMorning()...)
+	const attack = `<script>alert(1)</script>`
+	s.send("shop", event.Event{EventType: attack, UserID: "eve", Timestamp: at("10:00:00"), Browser: attack, PageURL: "javascript:alert(1)"})
+	a := s.get(shopKey, "report", "from", "2026-06-14", "to", "2026-06-15").ok()
+	html := string(a.body)
+	for _, want := range []string{"<!doctype html>", "2026-06-14 to 2026-06-15", "<title>2026-06-15: 8</title>", "&lt;script&gt;alert(1)", "https://shop.example/pricing"} {
+		if !strings.Contains(html, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if strings.Contains(html, "<script") || strings.Contains(html, "href") || strings.Contains(html, "src=") {
+		t.Error("the page has a script or loads something")
+	}
+	if policy := a.header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "script-src") {
+		t.Errorf("got the policy %q", policy)
+	}
+	if got := s.get(shopKey, "report", "from", "x"); got.status != http.StatusBadRequest {
+		t.Errorf("got %d, want 400", got.status)
+	}
+}
+
 func TestHeatmap(t *testing.T) {
 	s := start(t)
 	on := func(kind, user, path, x, y, depth string) {
