@@ -17,10 +17,10 @@ import (
 )
 
 func TestAHeavyQueryNeverKeepsTheLightOnesWaiting(t *testing.T) {
-	s := startWith(t, api.Options{Heavy: 1, Deadline: 200 * time.Millisecond})
+	s := startWith(t, api.Options{Heavy: 1, Deadline: 2 * time.Second})
 	s.send("shop", aMorning()...)
 	s.slow = make(chan struct{})
-	heavy := make(chan answer)
+	heavy := make(chan answer, 3)
 	for range 3 {
 		go func() { heavy <- s.get(blogKey, "summary") }()
 	}
