@@ -81,6 +81,7 @@ func (c *Config) Validate() error {
 type System struct {
 	Collector net.Addr
 	Query     net.Addr
+	Ops       net.Addr // nil when there is none
 	Store     store.Store
 	Queue     bus.Inspector
 	Demo      bool // the project demo and its well-known keys work
@@ -230,8 +231,8 @@ func (s *System) startOps(ctx context.Context) error {
 		}
 		fmt.Fprintln(w, "ok")
 	})
-	return s.run(ctx, "operations", func(_ context.Context, p *proc.Process) error {
-		_, err := p.Serve("operations server", s.cfg.Ops, mux)
+	return s.run(ctx, "operations", func(_ context.Context, p *proc.Process) (err error) {
+		s.Ops, err = p.Serve("operations server", s.cfg.Ops, mux)
 		return err
 	})
 }

@@ -1,0 +1,279 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The test binary is the command when it is told so: tests run the real thing
+// in processes of its own, which they can kill.
+func TestMain(m *testing.M) {
+	if os.Getenv("MAIDIAN_TEST_AS_COMMAND") != "" {
+		os.Exit(run(os.Args[1:], os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// process is a running maidian.
+type process struct {
+	*exec.Cmd
+	t      *testing.T
+	mu     sync.Mutex
+	output bytes.Buffer
+}
+
+func (p *process) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.output.Write(b)
+}
+
+func (p *process) text() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.output.String()
+}
+
+func maidian(t *testing.T, args ...string) *process {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{Cmd: exec.Command(self, args...), t: t}
+	p.Env = []string{"MAIDIAN_TEST_AS_COMMAND=1", "HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH")}
+	p.Stdout, p.Stderr = p, p
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.kill() })
+	return p
+}
+
+// kill ends the process as a power cut would.
+func (p *process) kill() {
+	_ = p.Process.Kill() // it may have ended
+	_ = p.Wait()
+}
+
+// exit waits for the process's own end and returns its code.
+func (p *process) exit() int {
+	p.t.Helper()
+	late := time.AfterFunc(2*time.Minute, func() { _ = p.Process.Signal(syscall.SIGQUIT) })
+	defer late.Stop()
+	_ = p.Wait()
+	return p.ProcessState.ExitCode()
+}
+
+// doors are two addresses that stay the same over restarts.
+type doors struct{ collector, query string }
+
+func newDoors(t *testing.T) doors {
+	t.Helper()
+	var free [2]string
+	for i := range free {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		free[i] = l.Addr().String()
+	}
+	return doors{free[0], free[1]}
+}
+
+func (d doors) serve(t *testing.T, dir string) *process {
+	t.Helper()
+	p := maidian(t, "serve", "-data", dir, "-listen", d.collector, "-query-listen", d.query)
+	eventually(t, "maidian to be up", func() bool {
+		res, err := http.Get("http://" + d.query + "/readyz")
+		if err == nil {
+			res.Body.Close()
+		}
+		return err == nil && res.StatusCode == http.StatusOK && strings.Contains(p.text(), "is up")
+	})
+	return p
+}
+
+func (d doors) importing(t *testing.T, file string, flags ...string) *process {
+	args := append([]string{"import", "-collector", "http://" + d.collector, "-query", "http://" + d.query}, flags...)
+	return maidian(t, append(args, file)...)
+}
+
+// ids are all the stored events' ids, with how often each was exported.
+func (d doors) ids(t *testing.T) map[string]int {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodGet, "http://"+d.query+"/api/v1/analytics/export?format=ndjson&from=2026-01-01&to=2026-12-31", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Api-Key", "rk_demo")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	ids := map[string]int{}
+	lines := bufio.NewScanner(res.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var e struct {
+			ID string `json:"event_id"`
+		}
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			t.Fatalf("export: %v in %s", err, lines.Bytes())
+		}
+		ids[e.ID]++
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
+
+func eventually(t *testing.T, what string, effect func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !effect() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("gave up waiting for %s", what)
+		}
+	}
+}
+
+func visits(t *testing.T, n int) string {
+	t.Helper()
+	var text strings.Builder
+	for i := range n {
+		fmt.Fprintf(&text, `{"event_id":"v-%06d","event":"page_view","user_id":"u%d","time":"2026-03-%02dT10:00:00Z","page_url":"https://shop.example/%d"}`+"\n", i, i%97, 1+i%28, i%13)
+	}
+	path := filepath.Join(t.TempDir(), "visits.ndjson")
+	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+var accepted = regexp.MustCompile(`accepted\s+([\d,]+)\n\s+stored\s+([\d,]+) .*\n\s+duplicate\s*([\d,]+)`)
+
+func settled(t *testing.T, p *process) (accept, stored, duplicate string) {
+	t.Helper()
+	m := accepted.FindStringSubmatch(p.text())
+	if m == nil {
+		t.Fatalf("no summary in\n%s", p.text())
+	}
+	return m[1], m[2], m[3]
+}
+
+func TestKilledInTheMiddleOfAnImport(t *testing.T) {
+	const n = 20_000
+	file, dir, at := visits(t, n), t.TempDir(), newDoors(t)
+	server := at.serve(t, dir)
+	half := at.importing(t, file, "-batch", "20", "-in-flight", "1")
+	eventually(t, "some of the file to be stored", func() bool { return len(at.ids(t)) > n/10 })
+	server.kill()
+	half.kill()
+
+	at.serve(t, dir)
+	whole := at.importing(t, file)
+	if code := whole.exit(); code != 0 {
+		t.Fatalf("import ended with %d:\n%s", code, whole.text())
+	}
+	if a, s, d := settled(t, whole); a != "20,000" || d == "0" || s == "0" {
+		t.Errorf("accepted %s, stored %s, duplicate %s; want 20,000 and some of each: the kill came in the middle", a, s, d)
+	}
+	eventually(t, "all events to be visible", func() bool { return len(at.ids(t)) >= n })
+	ids := at.ids(t)
+	for i := range n {
+		if id := fmt.Sprintf("v-%06d", i); ids[id] != 1 {
+			t.Fatalf("event %s is stored %d times", id, ids[id])
+		}
+	}
+	if len(ids) != n {
+		t.Errorf("%d events are stored, want the file's %d", len(ids), n)
+	}
+}
+
+func TestAnImportOutlivesARestart(t *testing.T) {
+	const n = 10_000
+	file, dir, at := visits(t, n), t.TempDir(), newDoors(t)
+	server := at.serve(t, dir)
+	imp := at.importing(t, file, "-batch", "20", "-in-flight", "1")
+	eventually(t, "some of the file to be stored", func() bool { return len(at.ids(t)) > n/10 })
+	server.kill()
+	at.serve(t, dir)
+	if code := imp.exit(); code != 0 {
+		t.Fatalf("import ended with %d:\n%s", code, imp.text())
+	}
+	eventually(t, "all events to be visible", func() bool { return len(at.ids(t)) >= n })
+	if ids := at.ids(t); len(ids) != n {
+		t.Errorf("%d events are stored, want the file's %d", len(ids), n)
+	}
+}
+
+func TestCtrlCDrainsAndExitsInOrder(t *testing.T) {
+	const n = 3000
+	file, dir, at := visits(t, n), t.TempDir(), newDoors(t)
+	server := at.serve(t, dir)
+	imp := at.importing(t, file, "-query", "")
+	if code := imp.exit(); code != 0 {
+		t.Fatalf("import ended with %d:\n%s", code, imp.text())
+	}
+	if err := server.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if code := server.exit(); code != 0 {
+		t.Errorf("exit code %d after Ctrl-C:\n%s", code, server.text())
+	}
+	at.serve(t, dir)
+	eventually(t, "all events to be there again", func() bool { return len(at.ids(t)) == n })
+}
+
+func TestASecondOneOnTheSameDataIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	newDoors(t).serve(t, dir)
+	second := maidian(t, "serve", "-data", dir, "-listen", "127.0.0.1:0", "-query-listen", "127.0.0.1:0")
+	if code := second.exit(); code != 1 || strings.Count(strings.TrimSpace(second.text()), "\n") != 0 {
+		t.Errorf("exit code %d and\n%s\nwant 1 and one line", code, second.text())
+	}
+}
+
+func TestDemoPrintsTheShopsTables(t *testing.T) {
+	p := maidian(t, "demo", "-once", "-memory", "-file", "", "-listen", "127.0.0.1:0", "-query-listen", "127.0.0.1:0")
+	if code := p.exit(); code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, p.text())
+	}
+	for _, want := range []string{"Funnel", "product_view", "Retention", "week 1", "Top pages", "https://shop.example/"} {
+		if !strings.Contains(p.text(), want) {
+			t.Errorf("the demo does not print %q:\n%s", want, p.text())
+		}
+	}
+}
+
+func TestCommandLinesThatMeanNothing(t *testing.T) {
+	for _, args := range [][]string{{}, {"nonsense"}, {"serve", "-nonsense"}, {"serve", "word"}, {"import"}, {"import", "a", "b"}, {"simulate", "-rate", "-1"}} {
+		p := maidian(t, args...)
+		if code := p.exit(); code != 2 || p.text() == "" {
+			t.Errorf("maidian %v: exit code %d, output %q", args, code, p.text())
+		}
+	}
+}
