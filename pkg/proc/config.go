@@ -46,21 +46,19 @@ func variables(config any) []variable {
 // the first wrong one; and a variable that is set to nothing counts as not
 // set, because a manifest with an empty value means the default.
 func Load(config Config) error {
-	var errs []error
+	var err error
 	for _, v := range variables(config) {
-		if err := v.load(); err != nil {
-			errs = append(errs, err)
+		if wrong := v.load(false); wrong != nil {
+			err = errors.Join(err, wrong, v.load(true)) // the default, so that Validate does not complain once more
 		}
 	}
-	if len(errs) > 0 {
-		return errors.Join(errs...)
-	}
-	return config.Validate()
+	return errors.Join(err, config.Validate())
 }
 
-func (v variable) load() error {
+// load reads the variable, or with its default as if it were not set.
+func (v variable) load(unset bool) error {
 	tag := v.field.Tag
-	if text, set := os.LookupEnv(v.name()); set && text == "" {
+	if text, set := os.LookupEnv(v.name()); unset || set && text == "" {
 		tag = reflect.StructTag(strings.Replace(string(tag), `envconfig:"`, `envconfig:"UNSET_`, 1))
 	}
 	alone := reflect.StructOf([]reflect.StructField{{Name: v.field.Name, Type: v.field.Type, Tag: tag}})

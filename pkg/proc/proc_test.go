@@ -43,8 +43,11 @@ func TestLoad(t *testing.T) {
 func TestLoadNamesEveryWrongVariable(t *testing.T) {
 	t.Setenv("SHOP_WAIT", "soon")
 	t.Setenv("SHOP_MANY", "some")
+	t.Setenv("LOG_LEVEL", "shouting")
 	err := Load(&config{})
-	want := "SHOP_WAIT must be a duration such as 30s, got \"soon\"\nSHOP_MANY must be a whole number, got \"some\""
+	want := `SHOP_WAIT must be a duration such as 30s, got "soon"
+SHOP_MANY must be a whole number, got "some"
+LOG_LEVEL must be debug, info, warn or error, got "shouting"`
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
