@@ -25,6 +25,7 @@ type funnelQuery struct {
 	ToStep      *int             `json:"to_step"`
 	BinCount    *int             `json:"bin_count"`
 	Interval    string           `json:"interval"`
+	WeekStart   string           `json:"week_start"`
 	Unit        any              `json:"unit"`
 	span
 }
@@ -43,7 +44,7 @@ func (q *funnelQuery) body(events []givenEvent) map[string]any {
 	if q.Window != nil {
 		body["window"] = q.Window.text()
 	}
-	for name, v := range map[string]string{"entry": q.Entry, "interval": q.Interval} {
+	for name, v := range map[string]string{"entry": q.Entry, "interval": q.Interval, "week_start": q.WeekStart} {
 		if v != "" {
 			body[name] = v
 		}

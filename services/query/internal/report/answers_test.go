@@ -127,8 +127,8 @@ func TestFormulas(t *testing.T) {
 	labels := []string{"A", "B", "rate_1"}
 	values := map[string]float64{"A": 8, "B": 2, "rate_1": 0}
 	good := map[string]float64{
-		"A": 8, "A+B*3": 14, "(A+B)*3": 30, "A-B-1": 5, "A/B/2": 2, "-A+B": -6, "A--B": 10, "B/A*100": 25, "A/rate_1": 0,
-		" 1.5 * A ": 12, "2e2": 200, "A*-1": -8, "((A))": 8, "A/(B-2)+1": 1,
+		"A": 8, "1.5 * A": 12, "A+B*3": 14, "(A+B)*3": 30, "A-B-1": 5, "A/B/2": 2, "-A+B": -6, "A--B": 10, "B/A*100": 25, "A/rate_1": 0,
+		"2e2": 200, "A*-1": -8, "((A))": 8, "A/(B-2)+1": 1,
 	}
 	for text, want := range good {
 		f, err := parseFormula(text, labels)
@@ -286,6 +286,7 @@ func TestRequestsAreRefusedWithTheirField(t *testing.T) {
 		"nobody is lost before 0":   {"funnel/users", `{"steps": ["a", "b"], "step": 0, "dropped": true}`, "step"},
 		"no such step":              {"funnel/users", `{"steps": ["a", "b"], "step": 2}`, "step"},
 		"foreign cursor":            {"funnel/users", `{"steps": ["a", "b"], "step": 1, "cursor": "!"}`, "cursor"},
+		"misspelt beside a view":    {"funnel/users", `{"steps": ["a", "b"], "step": 1, "view": "trend", "stepp": 1}`, "stepp"},
 		"nobody to explain":         {"funnel/explain", `{"steps": ["a", "b"]}`, "user_id"},
 		"no intervals":              {"retention", `{"intervals": 0}`, "intervals"},
 		"unknown cohort":            {"retention", `{"cohort": "first-time"}`, "cohort"},

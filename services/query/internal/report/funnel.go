@@ -714,7 +714,7 @@ type FunnelUsersRequest struct {
 // ReadFunnelUsers reads the request of POST funnel/users.
 func ReadFunnelUsers(p *Params, env Env) (*FunnelUsersRequest, error) {
 	r := &FunnelUsersRequest{FunnelRequest: p.funnel(env)}
-	r.View = p.OneOf("view", "steps", "steps")
+	p.shapeOfFunnel(r.FunnelRequest)
 	if !p.Has("step") {
 		p.fail("step", "is required: the index of a step, from 0")
 	}
@@ -726,6 +726,15 @@ func ReadFunnelUsers(p *Params, env Env) (*FunnelUsersRequest, error) {
 	r.Limit = p.Int("limit", 100, 1, 10_000)
 	r.Cursor = p.String("cursor", "")
 	return r, p.Done()
+}
+
+// shapeOfFunnel lets the parameters stand that only shape the answer of POST
+// funnel, so that its body can be sent on as it is.
+func (p *Params) shapeOfFunnel(r *FunnelRequest) {
+	for _, name := range []string{"view", "breakdown", "from_step", "to_step", "bin_count", "interval", "week_start"} {
+		p.get(name)
+	}
+	r.View = "steps"
 }
 
 // FunnelUsersAnswer is a page of users, in the order of their names.
@@ -782,14 +791,10 @@ func (r *FunnelUsersRequest) counts(f *funnel, c *chain) (event.Time, bool) {
 		return 0, false
 	}
 	times := c.inTime()
-	did, before := c.done&(1<<r.Step) != 0, true
-	at := c.at[r.Step]
+	did, before, at := c.done&(1<<r.Step) != 0, c.done&(1<<max(0, f.plan.lowest(r.Step))) != 0, c.at[r.Step]
 	if f.plan.order == unordered {
 		did, before = r.Step < len(times), r.Step <= len(times)
 		at = times[min(r.Step, len(times)-1)]
-	} else {
-		required := max(0, f.plan.lowest(r.Step))
-		before = c.done&(1<<required) != 0
 	}
 	if r.Dropped {
 		return times[len(times)-1], before && !did
@@ -806,7 +811,7 @@ type FunnelExplainRequest struct {
 // ReadFunnelExplain reads the request of POST funnel/explain.
 func ReadFunnelExplain(p *Params, env Env) (*FunnelExplainRequest, error) {
 	r := &FunnelExplainRequest{FunnelRequest: p.funnel(env), UserID: p.Required("user_id", "the user to explain")}
-	r.View = p.OneOf("view", "steps", "steps")
+	p.shapeOfFunnel(r.FunnelRequest)
 	return r, p.Done()
 }
 

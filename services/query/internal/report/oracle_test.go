@@ -336,7 +336,7 @@ func readFunnelAnswer(answer []byte) (any, error) {
 }
 
 func TestFunnelIsTheOracles(t *testing.T) {
-	for seed := range uint64(3000) {
+	for seed := range uint64(1500) {
 		randomFunnel(rand.New(rand.NewPCG(seed, 2))).check(t, seed)
 	}
 }
@@ -502,7 +502,7 @@ func (o *oracleRetention) came(theirs []event.Event, rows []string, i, k int, st
 }
 
 func TestRetentionIsTheOracles(t *testing.T) {
-	for seed := range uint64(3000) {
+	for seed := range uint64(1500) {
 		randomRetention(rand.New(rand.NewPCG(seed, 3))).check(t, seed)
 	}
 }
@@ -511,7 +511,7 @@ func TestRetentionIsTheOracles(t *testing.T) {
 func TestKernelIsTheFinder(t *testing.T) {
 	ctx := context.Background()
 	taken := 0
-	for seed := range uint64(3000) {
+	for seed := range uint64(1500) {
 		r := rand.New(rand.NewPCG(seed, 4))
 		events := randomEvents(r, 1+r.IntN(40))
 		parameters, _, _ := randomRange(r, events)

@@ -229,19 +229,7 @@ func (p *Params) Bool(name string, missing bool) bool {
 	return missing
 }
 
-// Object is a nested object, or nil; who reads it must close it.
-func (p *Params) object(name string) *Params {
-	switch v := p.get(name).(type) {
-	case nil:
-		return nil
-	case map[string]any:
-		return p.child(name, v)
-	default:
-		p.fail(name, "must be an object, got %s", describe(v))
-		return nil
-	}
-}
-
+// child is a nested object; who reads it must close it.
 func (p *Params) child(name string, values map[string]any) *Params {
 	return &Params{path: p.at(name), values: values, failed: p.failed}
 }

@@ -318,11 +318,9 @@ func (w *walker) countReturns(s ownStart, hits []hit, last int) {
 		if h.steps&returnBit == 0 || h.at < s.at {
 			continue
 		}
-		k := 0
+		k := w.request.periods.Index(h.at) - s.row
 		if w.request.Window == "rolling" {
 			k = int((h.at - s.at) / length)
-		} else {
-			k = w.request.periods.Index(h.at) - s.row
 		}
 		if 0 < k && k <= last {
 			w.active[k]++
@@ -543,6 +541,7 @@ func ReadRetentionUsers(p *Params, env Env) (*RetentionUsersRequest, error) {
 		return nil, err
 	}
 	r := &RetentionUsersRequest{RetentionRequest: base}
+	p.get("breakdown") // may stand, so that the body of POST retention can be sent on; it does not matter here
 	last := max(0, r.periods.Len()-1)
 	if !p.Has("cohort_index") {
 		p.fail("cohort_index", "is required: the row of the cohort, from 0 to %d", last)
