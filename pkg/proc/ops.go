@@ -7,12 +7,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Ops answers /metrics, /livez and /readyz.
+// Ops answers /metrics, /livez and /readyz, and /debug/pprof for people with a
+// question about time or memory.
 //
 // Live means only that the program runs. Ready leaves out what all replicas
 // share: if the broker is away, taking every collector out at once would help nobody.
@@ -27,6 +29,9 @@ func (p *Process) Ops() http.Handler {
 		}
 		io.WriteString(w, "ok\n")
 	})
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return mux
 }
 

@@ -151,7 +151,7 @@ func TestServe(t *testing.T) {
 		})
 	}()
 	base := "http://" + <-started
-	for path, want := range map[string]string{"/livez": "200 ok", "/readyz": "503 engine: warming up", "/metrics": "200 ", "/other": "404 404 page not found"} {
+	for path, want := range map[string]string{"/livez": "200 ok", "/readyz": "503 engine: warming up", "/metrics": "200 ", "/debug/pprof/heap": "200 ", "/other": "404 404 page not found"} {
 		r, err := http.Get(base + path)
 		if err != nil {
 			t.Fatal(err)
