@@ -75,8 +75,8 @@ var Fields = []Field{
 	{Name: "properties", Client: true, Kind: Object, text: func(e *Event) *string { return &e.Properties }},
 }
 
-// maxText is the most characters of a text that the contract does not limit by itself.
-const maxText = 8192
+// maxText is for a text that is limited by the event's size alone.
+const maxText = MaxEvent
 
 var fieldByName = func() map[string]*Field {
 	m := make(map[string]*Field, len(Fields))

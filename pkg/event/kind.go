@@ -10,11 +10,11 @@ type KnownKind struct {
 }
 
 // Typed is a property of a known kind. Check returns what is wrong with a
-// value, or "".
+// value, or "", and where inside the value, such as "[0].price".
 type Typed struct {
 	Name     string
 	Required bool
-	Check    func(v Value) string
+	Check    func(v Value) (where, why string)
 }
 
 // Known lists the kinds that have typed properties. A new one is a file like
@@ -60,8 +60,8 @@ func checkKind(eventType, properties string, report func(code, field, format str
 		field := PropertyPrefix + t.Name
 		switch {
 		case v.Kind != Absent:
-			if why := t.Check(v); why != "" {
-				report(codeInvalid, field, "%s", why)
+			if where, why := t.Check(v); why != "" {
+				report(codeInvalid, field+where, "%s", why)
 			}
 		case t.Required:
 			report(codeMissing, field, "is required for %s", eventType)
@@ -80,32 +80,32 @@ func (v Value) name() string {
 	return kindOf(string(v.AppendJSON(nil)))
 }
 
-func isText(v Value) string {
+func isText(v Value) (_, why string) {
 	if v.Kind != String {
-		return "must be a string, got " + v.name()
+		return "", "must be a string, got " + v.name()
 	}
-	return ""
+	return "", ""
 }
 
 // isID takes numbers too: many shops number their products.
-func isID(v Value) string {
-	if v.Kind == Numeric || v.Kind == String && v.Text != "" {
-		return ""
+func isID(v Value) (_, why string) {
+	switch {
+	case v.Kind == Numeric || v.Kind == String && v.Text != "":
+		return "", ""
+	case v.Kind == String:
+		return "", "must not be empty"
 	}
-	if v.Kind == String {
-		return "must not be empty"
-	}
-	return "must be a string or a number, got " + v.name()
+	return "", "must be a string or a number, got " + v.name()
 }
 
-func isAmount(v Value) string {
-	if v.Kind != Numeric {
-		return "must be a number, got " + v.name()
+func isAmount(v Value) (_, why string) {
+	switch {
+	case v.Kind != Numeric:
+		return "", "must be a number, got " + v.name()
+	case v.Number < 0:
+		return "", "must be 0 or more, got " + v.Text
 	}
-	if v.Number < 0 {
-		return "must be 0 or more, got " + v.Text
-	}
-	return ""
+	return "", ""
 }
 
 // currencies are the codes of ISO 4217 (list one, funds and precious metals included).
@@ -122,9 +122,9 @@ func IsCurrency(code string) bool {
 	return len(code) == 3 && !strings.Contains(code, " ") && strings.Contains(currencies, " "+code+" ")
 }
 
-func isCurrency(v Value) string {
+func isCurrency(v Value) (_, why string) {
 	if v.Kind != String || !IsCurrency(v.Text) {
-		return "must be an ISO 4217 code such as EUR, got " + string(v.AppendJSON(nil))
+		return "", "must be an ISO 4217 code such as EUR, got " + string(v.AppendJSON(nil))
 	}
-	return ""
+	return "", ""
 }

@@ -220,7 +220,7 @@ func (p *parser) member(key string, alone bool) error {
 	start := p.i
 	if b == '"' && f.Kind == Text {
 		s, err := p.text()
-		if err == nil && s != "" {
+		if err == nil && (s != "" || f.Name == "event_id") {
 			p.setText(f, s)
 		}
 		return err
@@ -267,7 +267,7 @@ func (p *parser) setText(f *Field, s string) {
 	}
 	switch f.Name {
 	case "event_id":
-		if !onlyIDBytes(s) {
+		if s == "" || !onlyIDBytes(s) {
 			p.problem(codeInvalid, f.Name, "must be 1 to 64 of A-Z a-z 0-9 _ : . -, got %.80q", s)
 		}
 	case "event_type", "event_name":
@@ -446,9 +446,9 @@ func kindOf(raw string) string {
 		return "an object"
 	case b == '[':
 		return "an array"
-	case b == 't' || b == 'f':
+	case strings.HasPrefix(raw, "true") || strings.HasPrefix(raw, "false"):
 		return "a boolean"
-	case b == 'n':
+	case strings.HasPrefix(raw, "null"):
 		return "null"
 	case b == '-' || b-'0' < 10:
 		return "a number"
@@ -466,7 +466,7 @@ func momentOf(raw string) (t Time, why string) {
 	const want = `must be RFC 3339 such as "2026-01-31T08:30:00Z" or epoch milliseconds`
 	if raw[0] == '"' {
 		s := valueOf(raw).Text
-		at, err := time.Parse(time.RFC3339, s)
+		at, err := time.Parse(time.RFC3339, strings.ToUpper(s))
 		if err != nil || at.UnixMilli() > maxMillis {
 			return 0, fmt.Sprintf("%s, got %.80q", want, s)
 		}

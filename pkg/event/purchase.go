@@ -16,33 +16,33 @@ var item = []Typed{
 	{Name: "price", Check: isAmount},
 }
 
-func isItems(v Value) (why string) {
+func isItems(v Value) (where, why string) {
 	const want = "must be an array of {product_id, quantity, price}, got "
 	if v.Kind != Compound || v.Text[0] != '[' {
-		return want + v.name()
+		return "", want + v.name()
 	}
-	c := cursor{s: v.Text}
-	_ = c.array(func(i int) error {
-		raw, err := c.value(&shape{})
-		if err == nil && why == "" {
-			why = isItem(i, raw)
+	i := 0
+	EachElement(v.Text, func(v Value) bool {
+		if where, why = isItem(v); why != "" {
+			where = fmt.Sprintf("[%d]%s", i, where)
 		}
-		return err
+		i++
+		return why == ""
 	})
-	return why
+	return where, why
 }
 
-func isItem(i int, raw string) string {
-	if raw[0] != '{' {
-		return fmt.Sprintf("item %d must be an object {product_id, quantity, price}, got %s", i, kindOf(raw))
+func isItem(v Value) (where, why string) {
+	if v.Kind != Compound || v.Text[0] != '{' {
+		return "", "must be an object {product_id, quantity, price}, got " + v.name()
 	}
 	for _, t := range item {
-		value, _ := member(raw, t.Name)
-		if v := valueOf(value); v.Kind != Absent {
-			if why := t.Check(v); why != "" {
-				return fmt.Sprintf("%s of item %d %s", t.Name, i, why)
+		raw, _ := member(v.Text, t.Name)
+		if v := valueOf(raw); v.Kind != Absent {
+			if _, why := t.Check(v); why != "" {
+				return "." + t.Name, why
 			}
 		}
 	}
-	return ""
+	return "", ""
 }

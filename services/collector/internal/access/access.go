@@ -117,7 +117,7 @@ func (k *Keys) Writer(key string) (*Holder, error) {
 	case h.Key.RevokedAt != 0:
 		return nil, fault.New(fault.Unauthorized, "revoked_key", "this key has been revoked")
 	case h.Key.Kind != store.WriteKey:
-		return nil, fault.New(fault.Forbidden, "wrong_key", "this is a %s key; sending needs the project's write key (wk_…)", h.Key.Kind)
+		return nil, fault.New(fault.Unauthorized, "wrong_key", "this is a %s key; sending needs the project's write key (wk_…)", h.Key.Kind)
 	}
 	return h, nil
 }

@@ -246,7 +246,7 @@ func TestStatuses(t *testing.T) {
 		"unknown key":              {request{path: trackPath, body: click, header: http.Header{"X-Api-Key": {"wk_shopp"}}}, 401, "unknown_key"},
 		"unknown key in the body":  {request{path: trackPath, body: `{"event_type":"x","api_key":"no"}`}, 401, "unknown_key"},
 		"revoked key":              {request{path: trackPath, body: click, header: http.Header{"X-Api-Key": {"wk_old"}}}, 401, "revoked_key"},
-		"read key":                 {request{path: trackPath, body: click, header: http.Header{"X-Api-Key": {"rk_shop"}}}, 403, "wrong_key"},
+		"read key":                 {request{path: trackPath, body: click, header: http.Header{"X-Api-Key": {"rk_shop"}}}, 401, "wrong_key"},
 		"other origin":             {request{path: trackPath, body: click, header: http.Header{"X-Api-Key": {"wk_strict"}, "Origin": {"https://evil.example"}}}, 403, "origin_not_allowed"},
 		"other port":               {request{path: trackPath, body: click, header: http.Header{"X-Api-Key": {"wk_strict"}, "Origin": {"https://shop.example:8443"}}}, 403, "origin_not_allowed"},
 		"other origin, body's key": {request{path: trackPath, body: `{"event_type":"x","api_key":"wk_strict"}`, header: http.Header{"Origin": {"null"}}}, 403, "origin_not_allowed"},
