@@ -52,7 +52,7 @@ func TestWriters(t *testing.T) {
 		t.Fatal(err)
 	}
 	for key, want := range map[string]fault.Kind{
-		"wk_a": fault.Unknown, "": fault.Unauthorized, "wk_b": fault.Unauthorized, "rk_a": fault.Forbidden,
+		"wk_a": fault.Unknown, "": fault.Unauthorized, "wk_b": fault.Unauthorized, "rk_a": fault.Unauthorized,
 		good.Hash: fault.Unauthorized, "zz": fault.Unauthorized,
 	} {
 		h, err := k.Writer(key)
