@@ -156,6 +156,7 @@ type Projects interface {
 	UpdateProject(ctx context.Context, p Project) error
 }
 
+// What an answer can be besides the thing asked for.
 var (
 	ErrNotFound = errors.New("not found")
 	ErrConflict = errors.New("changed or taken by somebody else")

@@ -55,11 +55,11 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		projects:    db.Collection("projects"),
 	}
 	if err := client.Ping(ctx, readpref.Primary()); err != nil {
-		s.Close()
+		_ = s.Close()
 		return nil, fmt.Errorf("open store: MongoDB at %s cannot be used: %s", at, redact(cfg.URI, root(err)))
 	}
 	if err := s.ensureIndexes(ctx); err != nil {
-		s.Close()
+		_ = s.Close()
 		return nil, fmt.Errorf("open store: create indexes in MongoDB at %s: %s", at, redact(cfg.URI, err))
 	}
 	return s, nil

@@ -214,7 +214,7 @@ func (s *Store) Event(ctx context.Context, project, id string) (*event.Event, er
 func decode(body, batch string, position int) (event.Event, error) {
 	e, err := event.DecodeWire(body)
 	if err != nil {
-		return e, fmt.Errorf("stored event %d of batch %s is damaged: %v", position, batch, err)
+		return e, fmt.Errorf("stored event %d of batch %s is damaged: %w", position, batch, err)
 	}
 	e.BatchID, e.Position = batch, position
 	return e, nil

@@ -60,12 +60,12 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 		err = s.openFile(ctx, dir)
 	}
 	if err != nil {
-		s.closeAll()
+		_ = s.closeAll()
 		return nil, fmt.Errorf("open store %s: %w", dir, err)
 	}
 	w, err := newWriter(s.write)
 	if err != nil {
-		s.closeAll()
+		_ = s.closeAll()
 		return nil, fmt.Errorf("open store %s: %w", dir, err)
 	}
 	go s.run(w)

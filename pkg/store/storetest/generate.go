@@ -61,7 +61,7 @@ func (g generator) number() string {
 	case 0:
 		return string(numbers[g.IntN(len(numbers))])
 	case 1:
-		return strconv.FormatInt(g.Int64()>>g.IntN(64)-g.Int64()>>g.IntN(64), 10)
+		return strconv.FormatInt(int64(g.Uint64())>>g.IntN(64), 10) // of every size, either sign
 	case 2:
 		return fmt.Sprintf("%.*f", 1+g.IntN(8), g.NormFloat64()*1000)
 	case 3:

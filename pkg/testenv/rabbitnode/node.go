@@ -30,7 +30,7 @@ const (
 	stopWithin  = 20 * time.Second
 )
 
-// ErrNotInstalled: there is no RabbitMQ on this machine.
+// ErrNotInstalled says that there is no RabbitMQ on this machine.
 var ErrNotInstalled = errors.New("RabbitMQ is not installed: install the package rabbitmq-server")
 
 // Node is a RabbitMQ node of our own. Its processes end with this process,

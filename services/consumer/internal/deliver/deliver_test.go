@@ -345,7 +345,7 @@ func TestBadEventsAreFoundByHalving(t *testing.T) {
 }
 
 func FuzzAnyBodyComesToItsEnd(f *testing.F) {
-	f.Add([]byte(msg("b", "a", "b").Body))
+	f.Add(msg("b", "a", "b").Body)
 	f.Add([]byte(`{"maidian":1,"batch":"b","events":1}` + "\nx\n"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		s := newMemory()
