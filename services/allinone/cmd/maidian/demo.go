@@ -109,7 +109,7 @@ func madeUpShop() (*shop, func(), error) {
 		text.Write(e.JSON())
 		text.WriteByte('\n')
 	}
-	if _, err := f.WriteString(text.String()); err == nil {
+	if _, err = f.WriteString(text.String()); err == nil {
 		err = f.Close()
 	}
 	if err != nil {

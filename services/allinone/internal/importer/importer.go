@@ -85,14 +85,12 @@ type job struct {
 	rows    rows
 	mapping *mapping
 	sender  *send.Sender
-	cancel  context.CancelCauseFunc
 
 	read atomic.Int64 // rows
 
-	mu       sync.Mutex
-	report   Report
-	trouble  string // why the collector does not take events now
-	finished bool
+	mu      sync.Mutex
+	report  Report
+	trouble string // why the collector does not take events now
 }
 
 // batch is a request's events, each with the line it comes from.
