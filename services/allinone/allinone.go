@@ -69,7 +69,24 @@ func Load() (*Config, error) {
 	if os.Getenv("COLLECTOR_DEMO") == "" {
 		c.Collector.Demo = true
 	}
+	if !c.UseMongo {
+		c.forSQLite()
+	}
 	return c, err
+}
+
+// forSQLite takes larger batches than MongoDB likes: SQLite syncs once for
+// each, and while it does, others are read.
+func (c *Config) forSQLite() {
+	for name, set := range map[string]func(){
+		"ANALYTICS_BATCH_SIZE": func() { c.Consumer.BatchSize = 2000 },
+		"CONSUMER_BATCH_BYTES": func() { c.Consumer.BatchBytes = 2 << 20 },
+		"CONSUMER_WORKERS":     func() { c.Consumer.Workers = 3 },
+	} {
+		if os.Getenv(name) == "" {
+			set()
+		}
+	}
 }
 
 // Validate says everything that is wrong, one line for each variable.

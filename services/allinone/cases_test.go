@@ -32,11 +32,11 @@ type sentCase struct {
 	from, to string
 }
 
-// sendCases makes a project for each case and sends its events.
+// sendCases makes a project for each case, then sends their events.
 func sendCases(t *testing.T, s *system, all []cases.Case) []sentCase {
 	t.Helper()
-	var sent []sentCase
-	for _, c := range all {
+	sent, keys := make([]sentCase, len(all)), make([]string, len(all))
+	for i, c := range all {
 		var project struct {
 			WriteKey string `json:"write_key"`
 			ReadKey  string `json:"read_key"`
@@ -44,18 +44,24 @@ func sendCases(t *testing.T, s *system, all []cases.Case) []sentCase {
 		if status := s.call(http.MethodPost, s.query+"/api/v1/admin/projects", allinone.DemoAdminKey, map[string]any{"name": c.ID}, &project); status >= 300 {
 			t.Fatalf("make a project for %s: got %d", c.ID, status)
 		}
-		one := sentCase{Case: c, readKey: project.ReadKey, from: "9999"}
-		var events []map[string]any
-		for _, e := range c.Events {
-			one.from, one.to = min(one.from, e.Timestamp[:10]), max(one.to, e.Timestamp[:10])
-			events = append(events, plain(t, e))
+		sent[i], keys[i] = sentCase{Case: c, readKey: project.ReadKey, from: "9999"}, project.WriteKey
+	}
+	for i := range sent {
+		if c := &sent[i]; len(c.Events) > 0 && c.Skip == "" {
+			s.send(keys[i], c.plain(t)...)
 		}
-		if len(events) > 0 && c.Skip == "" {
-			s.send(project.WriteKey, events...)
-		}
-		sent = append(sent, one)
 	}
 	return sent
+}
+
+// plain is the events as they are sent; on the way it finds their range.
+func (c *sentCase) plain(t *testing.T) (events []map[string]any) {
+	t.Helper()
+	for _, e := range c.Events {
+		c.from, c.to = min(c.from, e.Timestamp[:10]), max(c.to, e.Timestamp[:10])
+		events = append(events, plain(t, e))
+	}
+	return events
 }
 
 func plain(t *testing.T, e cases.Sent) (out map[string]any) {

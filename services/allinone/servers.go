@@ -15,6 +15,7 @@ import (
 	"github.com/maidian/maidian/pkg/store/mongo"
 	"github.com/maidian/maidian/pkg/store/sqlite"
 	"github.com/maidian/maidian/pkg/testenv/rabbitnode"
+	"github.com/maidian/maidian/services/allinone/internal/recent"
 	"github.com/maidian/maidian/services/collector"
 	"github.com/maidian/maidian/services/consumer"
 	"github.com/maidian/maidian/services/query"
@@ -33,9 +34,13 @@ func (s *System) openStore(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	s.Store = recent.Over(s.Store, mostRecent)
 	s.parts = append(s.parts, &part{name: "store", stop: func(context.Context) error { return s.Store.Close() }})
 	return s.demoProject(ctx)
 }
+
+// mostRecent is the most events that wait in memory to be followed: a few seconds' worth.
+const mostRecent = 200_000
 
 // openMongo and openSQLite return the interface only when there is a store in it.
 func openMongo(ctx context.Context, c mongo.Config) (store.Store, error) {

@@ -31,6 +31,7 @@ func commands() []command {
 	return []command{
 		{"serve", "", "start everything in one process", serve},
 		{"import", "FILE", "send a CSV or NDJSON file's rows as events", importFile},
+		{"dead-letters", "list|replay|discard", "look after events that cannot be stored as they are", deadLettersCommand},
 		{"simulate", "", "send made-up visitors to a running system", simulate},
 		{"demo", "", "start, import a shop's events, print its funnel, retention and pages", demo},
 	}
@@ -98,20 +99,27 @@ func usage(w io.Writer) {
 	fmt.Fprint(w, "\nmaidian COMMAND -help lists a command's flags.\n")
 }
 
-// parse reads a command's flags and checks how many words are left.
+// parse reads a command's flags, and checks that as many words are left as it takes.
 func parse(flags *flag.FlagSet, args []string, words int) error {
-	flags.SetOutput(os.Stderr)
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
+	if err := parseFlags(flags, args); err != nil {
 		return err
-	case err != nil:
-		return &usageError{} // flag has said what is wrong
+	}
+	switch {
 	case flags.NArg() < words:
 		return &usageError{fmt.Sprintf("%s needs %d more argument(s); maidian %s -help", flags.Name(), words-flags.NArg(), flags.Name())}
 	case flags.NArg() > words:
 		return &usageError{fmt.Sprintf("%s does not know %q; flags stand before the file", flags.Name(), flags.Arg(words))}
 	}
 	return nil
+}
+
+func parseFlags(flags *flag.FlagSet, args []string) error {
+	flags.SetOutput(os.Stderr)
+	err := flags.Parse(args)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		return &usageError{} // flag has said what is wrong
+	}
+	return err
 }
 
 // list is a flag that may be given several times.

@@ -257,6 +257,24 @@ func TestASecondOneOnTheSameDataIsRefused(t *testing.T) {
 	}
 }
 
+func TestDeadLettersAreListedReplayedAndDiscarded(t *testing.T) {
+	at := newDoors(t)
+	at.serve(t, t.TempDir())
+	for _, tt := range []struct {
+		words []string
+		want  string
+	}{
+		{[]string{"list"}, ""},
+		{[]string{"replay"}, "0 replayed: 0 events stored, 0 duplicates\n"},
+		{[]string{"discard", "all"}, "0 discarded\n"},
+	} {
+		p := maidian(t, append([]string{"dead-letters", "-query", "http://" + at.query}, tt.words...)...)
+		if code := p.exit(); code != 0 || p.text() != tt.want {
+			t.Errorf("dead-letters %v: exit code %d, %q, want %q", tt.words, code, p.text(), tt.want)
+		}
+	}
+}
+
 func TestDemoPrintsTheShopsTables(t *testing.T) {
 	p := maidian(t, "demo", "-once", "-memory", "-file", "", "-listen", "127.0.0.1:0", "-query-listen", "127.0.0.1:0")
 	if code := p.exit(); code != 0 {
@@ -270,7 +288,7 @@ func TestDemoPrintsTheShopsTables(t *testing.T) {
 }
 
 func TestCommandLinesThatMeanNothing(t *testing.T) {
-	for _, args := range [][]string{{}, {"nonsense"}, {"serve", "-nonsense"}, {"serve", "word"}, {"import"}, {"import", "a", "b"}, {"simulate", "-rate", "-1"}} {
+	for _, args := range [][]string{{}, {"nonsense"}, {"serve", "-nonsense"}, {"serve", "word"}, {"import"}, {"import", "a", "b"}, {"simulate", "-rate", "-1"}, {"dead-letters"}, {"dead-letters", "bury"}, {"dead-letters", "discard"}} {
 		p := maidian(t, args...)
 		if code := p.exit(); code != 2 || p.text() == "" {
 			t.Errorf("maidian %v: exit code %d, output %q", args, code, p.text())

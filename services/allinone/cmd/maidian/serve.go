@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/pprof"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -21,6 +22,7 @@ type serveFlags struct {
 	cfg     *allinone.Config
 	json    bool
 	level   string
+	profile string
 	envErrs error
 }
 
@@ -35,6 +37,7 @@ func newServeFlags(flags *flag.FlagSet) *serveFlags {
 	flags.BoolVar(&cfg.RabbitNode, "rabbit", false, "run a private RabbitMQ node in the place of the embedded broker")
 	flags.BoolVar(&s.json, "json", false, "write logs as JSON lines, from info up")
 	flags.StringVar(&s.level, "log", os.Getenv("LOG_LEVEL"), "least `level` of what is logged: debug, info, warn or error (default warn, with -json info)")
+	flags.StringVar(&s.profile, "cpuprofile", "", "write a CPU profile to this `file`, for go tool pprof")
 	flags.Usage = func() {
 		fmt.Fprintf(flags.Output(), "Usage: maidian %s [flags]\n\n", flags.Name())
 		flags.PrintDefaults()
@@ -91,6 +94,11 @@ func (s *serveFlags) serve(ctx context.Context, work func(context.Context, *alli
 	if err != nil {
 		return err
 	}
+	stopProfile, err := s.startProfile()
+	if err != nil {
+		return err
+	}
+	defer stopProfile()
 	system, err := allinone.Start(ctx, s.cfg, log)
 	if err != nil {
 		return err
@@ -108,6 +116,23 @@ func (s *serveFlags) serve(ctx context.Context, work func(context.Context, *alli
 		err = nil
 	}
 	return errors.Join(err, system.Stop(ctx))
+}
+
+func (s *serveFlags) startProfile() (stop func(), err error) {
+	if s.profile == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(s.profile)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = f.Close()
+	}, nil
 }
 
 // errEnough ends a system whose work is done, with no complaint.

@@ -59,9 +59,15 @@ const (
 	stuck                // the store fails on it, but not in a way that says "never"
 )
 
+var newline = []byte("\n")
+
 // unpack reads the deliveries. Whatever is in them, it returns.
 func unpack(ds []bus.Delivery) *group {
-	g := &group{messages: make([]message, 0, len(ds))}
+	lines := 0
+	for i := range ds {
+		lines += bytes.Count(ds[i].Body, newline)
+	}
+	g := &group{messages: make([]message, 0, len(ds)), events: make([]event.Event, 0, lines)}
 	seen := make(map[string]int, len(ds))
 	for i, delivery := range ds {
 		m := message{Delivery: delivery, batchID: delivery.ID, lo: len(g.events), copyOf: -1}
