@@ -29,8 +29,10 @@ func (a *API) administration(g *gin.RouterGroup) {
 	g.POST("/:project/keys", a.addKey)
 	g.DELETE("/:project/keys/:key", a.revokeKey)
 	g.GET("/:project/dead-letters", a.listDeadLetters)
-	g.POST("/:project/dead-letters/replay", a.replayDeadLetters)
-	g.POST("/:project/dead-letters/discard", a.discardDeadLetters)
+	for _, group := range []string{"/:project/dead-letters", "/:project"} {
+		g.POST(group+"/replay", a.replayDeadLetters)
+		g.POST(group+"/discard", a.discardDeadLetters)
+	}
 }
 
 func (a *API) createProject(c *gin.Context) {

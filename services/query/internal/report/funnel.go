@@ -233,7 +233,7 @@ func (r *FunnelRequest) definition() Definition {
 // FunnelAnswer is the answer of POST funnel; which fields are there depends on the view.
 type FunnelAnswer struct {
 	Steps      []StepResult      `json:"funnel_steps,omitempty"`
-	Breakdowns []FunnelBreakdown `json:"breakdowns,omitempty"`
+	Breakdowns []FunnelBreakdown `json:"breakdowns,omitzero"` // there whenever a breakdown was asked for
 	*Conversion
 	Rows       []TrendRow `json:"rows,omitempty"`
 	Definition Definition `json:"definition"`
@@ -740,7 +740,7 @@ func (p *Params) shapeOfFunnel(r *FunnelRequest) {
 // FunnelUsersAnswer is a page of users, in the order of their names.
 type FunnelUsersAnswer struct {
 	Users      []FunnelUser `json:"users"`
-	NextCursor string       `json:"next_cursor,omitempty"`
+	NextCursor *string      `json:"next_cursor"`
 	Definition Definition   `json:"definition"`
 }
 
@@ -777,7 +777,8 @@ func FunnelUsers(ctx context.Context, v *columns.View, r *FunnelUsersRequest) (*
 	slices.SortFunc(users, func(a, b FunnelUser) int { return cmp.Compare(a.UserID, b.UserID) })
 	answer := &FunnelUsersAnswer{Users: users[:min(len(users), r.Limit)], Definition: r.definition()}
 	if len(users) > r.Limit {
-		answer.NextCursor = cursorAfter(users[r.Limit-1].UserID)
+		next := cursorAfter(users[r.Limit-1].UserID)
+		answer.NextCursor = &next
 	}
 	if answer.Users == nil {
 		answer.Users = []FunnelUser{}

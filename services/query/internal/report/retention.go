@@ -98,7 +98,7 @@ func (r *RetentionRequest) widen() (err error) {
 type RetentionAnswer struct {
 	Data       []RetentionPoint     `json:"retention_data"`
 	Cohorts    []Cohort             `json:"cohorts"`
-	Breakdowns []RetentionBreakdown `json:"breakdowns,omitempty"`
+	Breakdowns []RetentionBreakdown `json:"breakdowns,omitzero"` // there whenever a breakdown was asked for
 	Definition Definition           `json:"definition"`
 }
 
@@ -558,7 +558,7 @@ func ReadRetentionUsers(p *Params, env Env) (*RetentionUsersRequest, error) {
 // RetentionUsersAnswer is a page of users, most active first, then by name.
 type RetentionUsersAnswer struct {
 	Users      []RetentionUser `json:"users"`
-	NextCursor string          `json:"next_cursor,omitempty"`
+	NextCursor *string         `json:"next_cursor"`
 	Definition Definition      `json:"definition"`
 }
 
@@ -600,7 +600,8 @@ func RetentionUsers(ctx context.Context, v *columns.View, r *RetentionUsersReque
 	answer := &RetentionUsersAnswer{Users: users[:min(len(users), r.Limit)], Definition: r.definition()}
 	if len(users) > r.Limit {
 		last := users[r.Limit-1]
-		answer.NextCursor = cursorAfter(strconv.Itoa(len(last.Intervals)) + " " + last.UserID)
+		next := cursorAfter(strconv.Itoa(len(last.Intervals)) + " " + last.UserID)
+		answer.NextCursor = &next
 	}
 	return answer, nil
 }
