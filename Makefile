@@ -7,6 +7,8 @@ GO       ?= go
 GOTOOLS  := $(CURDIR)/bin/tools
 GOLANGCI := v2.15.0
 GOFUMPT  := v0.12.0
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -X github.com/maidian/maidian/pkg/proc.version=$(VERSION)
 MODULES  := pkg services/collector services/consumer services/query services/allinone scripts/ferretdb
 ARGS     ?=
 
@@ -29,11 +31,11 @@ simulate: bin/maidian ## send made-up visitors to a running system (ARGS="-rate 
 build: bin/maidian bin/collector bin/consumer bin/query ## build all binaries into ./bin
 
 bin/maidian: FORCE
-	@$(GO) build -o $@ ./services/allinone/cmd/maidian
+	@$(GO) build -ldflags "$(LDFLAGS)" -o $@ ./services/allinone/cmd/maidian
 
 # The services that production runs are static and hold no embedded server.
 bin/collector bin/consumer bin/query: bin/%: FORCE
-	@CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./services/$*/cmd/$*
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w $(LDFLAGS)" -o $@ ./services/$*/cmd/$*
 
 FORCE:
 

@@ -101,8 +101,15 @@ func Registry(name string) *prometheus.Registry {
 	return r
 }
 
-// Version is the module version or the commit this program was built from.
+// version is set by the linker: -X github.com/maidian/maidian/pkg/proc.version=…
+var version string
+
+// Version is what the build was told, else the commit or the module version
+// this program was built from.
 func Version() string {
+	if version != "" {
+		return version
+	}
 	build, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
