@@ -7,6 +7,7 @@ require github.com/maidian/maidian/pkg v0.0.0
 replace github.com/maidian/maidian/pkg => ../../pkg
 
 require (
+	github.com/gin-gonic/gin v1.12.0
 	github.com/google/uuid v1.6.0
 	github.com/maidian/maidian/services/collector v0.0.0-00010101000000-000000000000
 	github.com/maidian/maidian/services/consumer v0.0.0-00010101000000-000000000000
@@ -27,7 +28,6 @@ require (
 	github.com/dustin/go-humanize v1.0.1 // indirect
 	github.com/gabriel-vasile/mimetype v1.4.12 // indirect
 	github.com/gin-contrib/sse v1.1.0 // indirect
-	github.com/gin-gonic/gin v1.12.0 // indirect
 	github.com/go-playground/locales v0.14.1 // indirect
 	github.com/go-playground/universal-translator v0.18.1 // indirect
 	github.com/go-playground/validator/v10 v10.30.1 // indirect

@@ -22,8 +22,9 @@ import (
 	"github.com/maidian/maidian/services/consumer"
 )
 
+// settings are those of the all-in-one on SQLite.
 var settings = consumer.Settings{
-	Enabled: true, BatchSize: 1000, BatchBytes: 1 << 20, FlushInterval: 20 * time.Millisecond, Prefetch: 500, Workers: 2,
+	Enabled: true, BatchSize: 2000, BatchBytes: 2 << 20, FlushInterval: 20 * time.Millisecond, Prefetch: 500, Workers: 3,
 }
 
 // system is a real queue and a real store, and whoever takes from the one to the other.
