@@ -99,16 +99,27 @@ func usage(w io.Writer) {
 	fmt.Fprint(w, "\nmaidian COMMAND -help lists a command's flags.\n")
 }
 
-// parse reads a command's flags, and checks that as many words are left as it takes.
+// parse reads a command's flags, before and behind its words, and checks that
+// there are as many words as it takes.
 func parse(flags *flag.FlagSet, args []string, words int) error {
-	if err := parseFlags(flags, args); err != nil {
+	var found []string
+	for {
+		if err := parseFlags(flags, args); err != nil {
+			return err
+		}
+		if flags.NArg() == 0 {
+			break
+		}
+		found, args = append(found, flags.Arg(0)), flags.Args()[1:]
+	}
+	if err := parseFlags(flags, append([]string{"--"}, found...)); err != nil {
 		return err
 	}
 	switch {
 	case flags.NArg() < words:
 		return &usageError{fmt.Sprintf("%s needs %d more argument(s); maidian %s -help", flags.Name(), words-flags.NArg(), flags.Name())}
 	case flags.NArg() > words:
-		return &usageError{fmt.Sprintf("%s does not know %q; flags stand before the file", flags.Name(), flags.Arg(words))}
+		return &usageError{fmt.Sprintf("%s does not know what to do with %q", flags.Name(), flags.Arg(words))}
 	}
 	return nil
 }

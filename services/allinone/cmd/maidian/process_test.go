@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -17,6 +18,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/maidian/maidian/services/allinone"
+	"github.com/maidian/maidian/services/allinone/internal/ask"
 )
 
 // The test binary is the command when it is told so: tests run the real thing
@@ -50,6 +54,13 @@ func (p *process) text() string {
 
 func maidian(t *testing.T, args ...string) *process {
 	t.Helper()
+	p, _ := piped(t, args...)
+	return p
+}
+
+// piped is a running maidian and its standard input.
+func piped(t *testing.T, args ...string) (*process, io.WriteCloser) {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -57,11 +68,15 @@ func maidian(t *testing.T, args ...string) *process {
 	p := &process{Cmd: exec.Command(self, args...), t: t}
 	p.Env = []string{"MAIDIAN_TEST_AS_COMMAND=1", "HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH")}
 	p.Stdout, p.Stderr = p, p
-	if err := p.Start(); err != nil {
+	in, err := p.StdinPipe()
+	if err == nil {
+		err = p.Start()
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.kill() })
-	return p
+	return p, in
 }
 
 // kill ends the process as a power cut would.
@@ -110,8 +125,35 @@ func (d doors) serve(t *testing.T, dir string) *process {
 }
 
 func (d doors) importing(t *testing.T, file string, flags ...string) *process {
+	return maidian(t, d.importArgs(file, flags...)...)
+}
+
+func (d doors) importArgs(file string, flags ...string) []string {
 	args := append([]string{"import", "-collector", "http://" + d.collector, "-query", "http://" + d.query}, flags...)
-	return maidian(t, append(args, file)...)
+	return append(args, file)
+}
+
+// halfway starts an import that has been given only the first half of the text,
+// and returns once some of that can be seen.
+func (d doors) halfway(t *testing.T, text string) (*process, io.WriteCloser) {
+	t.Helper()
+	p, in := piped(t, d.importArgs("-", "-format", "ndjson", "-batch", "20")...)
+	if _, err := io.WriteString(in, text[:len(text)/2]); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "some of the file to be stored", func() bool { return d.total(t) > 0 })
+	return p, in
+}
+
+// total is how many events can be seen.
+func (d doors) total(t *testing.T) int {
+	t.Helper()
+	var answer struct{ Total int }
+	c := ask.Client{URL: "http://" + d.query, Key: allinone.DemoReadKey}
+	if err := c.Post(t.Context(), "stats/events", map[string]any{"from": "2026-03-01", "to": "2026-03-31"}, &answer); err != nil {
+		t.Fatal(err)
+	}
+	return answer.Total
 }
 
 // ids are all the stored events' ids, with how often each was exported.
@@ -160,14 +202,18 @@ func eventually(t *testing.T, what string, effect func() bool) {
 	}
 }
 
-func visits(t *testing.T, n int) string {
-	t.Helper()
+func visits(n int) string {
 	var text strings.Builder
 	for i := range n {
 		fmt.Fprintf(&text, `{"event_id":"v-%06d","event":"page_view","user_id":"u%d","time":"2026-03-%02dT10:00:00Z","page_url":"https://shop.example/%d"}`+"\n", i, i%97, 1+i%28, i%13)
 	}
+	return text.String()
+}
+
+func inFile(t *testing.T, text string) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "visits.ndjson")
-	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -185,24 +231,48 @@ func settled(t *testing.T, p *process) (accept, stored, duplicate string) {
 }
 
 func TestKilledInTheMiddleOfAnImport(t *testing.T) {
-	const n = 20_000
-	file, dir, at := visits(t, n), t.TempDir(), newDoors(t)
+	const n = 10_000
+	text, dir, at := visits(n), t.TempDir(), newDoors(t)
 	server := at.serve(t, dir)
-	half := at.importing(t, file, "-batch", "20", "-in-flight", "1")
-	eventually(t, "some of the file to be stored", func() bool { return len(at.ids(t)) > n/10 })
+	half, _ := at.halfway(t, text)
 	server.kill()
 	half.kill()
 
 	at.serve(t, dir)
-	whole := at.importing(t, file)
+	whole := at.importing(t, inFile(t, text))
 	if code := whole.exit(); code != 0 {
 		t.Fatalf("import ended with %d:\n%s", code, whole.text())
 	}
-	if a, s, d := settled(t, whole); a != "20,000" || d == "0" || s == "0" {
-		t.Errorf("accepted %s, stored %s, duplicate %s; want 20,000 and some of each: the kill came in the middle", a, s, d)
+	if a, s, d := settled(t, whole); a != "10,000" || d == "0" || s == "0" {
+		t.Errorf("accepted %s, stored %s, duplicate %s; want 10,000 and some of each: the kill came in the middle", a, s, d)
 	}
-	eventually(t, "all events to be visible", func() bool { return len(at.ids(t)) >= n })
-	ids := at.ids(t)
+	at.exactly(t, n)
+}
+
+func TestAnImportOutlivesARestart(t *testing.T) {
+	const n = 10_000
+	text, dir, at := visits(n), t.TempDir(), newDoors(t)
+	server := at.serve(t, dir)
+	imp, in := at.halfway(t, text)
+	server.kill()
+	at.serve(t, dir)
+	if _, err := io.WriteString(in, text[len(text)/2:]); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if code := imp.exit(); code != 0 {
+		t.Fatalf("import ended with %d:\n%s", code, imp.text())
+	}
+	at.exactly(t, n)
+}
+
+// exactly wants each of the file's events once, and no other.
+func (d doors) exactly(t *testing.T, n int) {
+	t.Helper()
+	eventually(t, "all events to be visible", func() bool { return d.total(t) >= n })
+	ids := d.ids(t)
 	for i := range n {
 		if id := fmt.Sprintf("v-%06d", i); ids[id] != 1 {
 			t.Fatalf("event %s is stored %d times", id, ids[id])
@@ -213,26 +283,9 @@ func TestKilledInTheMiddleOfAnImport(t *testing.T) {
 	}
 }
 
-func TestAnImportOutlivesARestart(t *testing.T) {
-	const n = 10_000
-	file, dir, at := visits(t, n), t.TempDir(), newDoors(t)
-	server := at.serve(t, dir)
-	imp := at.importing(t, file, "-batch", "20", "-in-flight", "1")
-	eventually(t, "some of the file to be stored", func() bool { return len(at.ids(t)) > n/10 })
-	server.kill()
-	at.serve(t, dir)
-	if code := imp.exit(); code != 0 {
-		t.Fatalf("import ended with %d:\n%s", code, imp.text())
-	}
-	eventually(t, "all events to be visible", func() bool { return len(at.ids(t)) >= n })
-	if ids := at.ids(t); len(ids) != n {
-		t.Errorf("%d events are stored, want the file's %d", len(ids), n)
-	}
-}
-
 func TestCtrlCDrainsAndExitsInOrder(t *testing.T) {
 	const n = 3000
-	file, dir, at := visits(t, n), t.TempDir(), newDoors(t)
+	file, dir, at := inFile(t, visits(n)), t.TempDir(), newDoors(t)
 	server := at.serve(t, dir)
 	imp := at.importing(t, file, "-query", "")
 	if code := imp.exit(); code != 0 {
@@ -245,7 +298,7 @@ func TestCtrlCDrainsAndExitsInOrder(t *testing.T) {
 		t.Errorf("exit code %d after Ctrl-C:\n%s", code, server.text())
 	}
 	at.serve(t, dir)
-	eventually(t, "all events to be there again", func() bool { return len(at.ids(t)) == n })
+	at.exactly(t, n)
 }
 
 func TestASecondOneOnTheSameDataIsRefused(t *testing.T) {
