@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -130,6 +131,9 @@ func undecoded(err error) error {
 	}
 	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) && wrong.Field != "" {
 		return fault.Field(wrong.Field, "must not be a %s", wrong.Value)
+	}
+	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok { // encoding/json has no type for it
+		return fault.Field(strings.Trim(name, `"`), "is no setting of this route")
 	}
 	return fault.New(fault.Invalid, "invalid_json", "the body must be one JSON object: %s", err)
 }

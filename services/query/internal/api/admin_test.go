@@ -67,7 +67,7 @@ func TestWrongSettings(t *testing.T) {
 		"an origin without scheme":  {"POST", "", `{"origins": ["a.example"]}`, 400, "invalid_field", "origins[0]"},
 		"no such policy":            {"POST", "", `{"ip_policy": "keep"}`, 400, "invalid_field", "ip_policy"},
 		"a name that is too long":   {"POST", "", `{"name": "` + strings.Repeat("x", 201) + `"}`, 400, "invalid_field", "name"},
-		"a misspelt setting":        {"POST", "", `{"timezon": "UTC"}`, 400, "invalid_json", ""},
+		"a misspelt setting":        {"POST", "", `{"timezon": "UTC"}`, 400, "invalid_field", "timezon"},
 		"the wrong type":            {"POST", "", `{"name": 3}`, 400, "invalid_field", "name"},
 		"not JSON":                  {"POST", "", `{`, 400, "invalid_json", ""},
 		"two bodies":                {"POST", "", `{} {}`, 400, "invalid_json", ""},

@@ -110,6 +110,31 @@ func TestTrendBreakdownFormulaAndComparison(t *testing.T) {
 	}
 }
 
+// A session that the client did not name is asked for by the id that answers show.
+func TestDerivedSessionsCanBeAskedFor(t *testing.T) {
+	var events []event.Event
+	for i, when := range []string{"2026-03-02T23:50:00Z", "2026-03-03T00:10:00Z", "2026-03-03T01:00:00Z"} {
+		events = append(events, event.Event{EventID: fmt.Sprintf("e%d", i), EventType: "view", UserID: "ann", Timestamp: at(when)})
+	}
+	events = append(events, event.Event{EventID: "e9", EventType: "view", UserID: "ann", SessionID: "own", Timestamp: at("2026-03-03T02:00:00Z")})
+	v := columns.FromEvents("demo", events)
+	for filter, want := range map[string]float64{
+		`{"property": "session_id", "op": "eq", "value": "ann@2026-03-02T23:50:00.000Z"}`: 2,
+		`{"property": "session_id", "op": "eq", "value": "own"}`:                          1,
+		`{"property": "session_id", "op": "exists"}`:                                      4,
+		`{"property": "properties.session_id", "op": "exists"}`:                           0,
+	} {
+		a := answerOf[TrendsAnswer](t, v, "trends", `{"from": "2026-03-02", "to": "2026-03-03", "series": ["view"], "filters": [`+filter+`]}`)
+		if a.Series[0].Total != want {
+			t.Errorf("%s: got %v, want %v", filter, a.Series[0].Total, want)
+		}
+	}
+	a := answerOf[TrendsAnswer](t, v, "trends", `{"from": "2026-03-02", "to": "2026-03-03", "series": ["view"], "breakdown": "session_id"}`)
+	if len(a.Series) != 3 || a.Series[0].Value != "ann@2026-03-02T23:50:00.000Z" || a.Series[0].Total != 2 {
+		t.Errorf("broken down: %+v", a.Series)
+	}
+}
+
 func TestLifecycleStates(t *testing.T) {
 	a := answerOf[LifecycleAnswer](t, shop(), "lifecycle", `{"from": "2026-02-28", "to": "2026-03-05", "event": "*"}`)
 	got := fmt.Sprint(a.New, a.Returning, a.Resurrecting, a.Dormant)

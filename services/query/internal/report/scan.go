@@ -27,6 +27,10 @@ func open(ctx context.Context, v *columns.View, from, to event.Time, names []str
 	s := &source{view: v, from: from, to: to, days: v.Days(from, to), columns: map[string][]*columns.Column{}}
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	names = slices.DeleteFunc(names, func(name string) bool { return name == timestampField })
+	if i := slices.Index(names, sessionField); i >= 0 {
+		names = slices.Delete(names, i, i+1)
+		s.columns[sessionField] = sessionColumns(v, s.days)
+	}
 	if len(names) == 0 {
 		return s, ctx.Err()
 	}
@@ -66,6 +70,30 @@ func (s *source) inRange(d *columns.Day) (lo, hi uint32, whole bool) {
 
 // timestampField is answered from the rows' times: a dictionary of them would be as long as the day.
 const timestampField = "timestamp"
+
+// sessionField is answered from the rows' sessions, so that derived ones, which
+// no raw event has, can be asked for by the ids that answers show.
+const sessionField = "session_id"
+
+func sessionColumns(v *columns.View, days []*columns.Day) []*columns.Column {
+	codes := make([]uint32, v.SessionCount()) // by session; 0: not met yet
+	values := []event.Value{{}}
+	found := make([]*columns.Column, len(days))
+	for i, d := range days {
+		found[i] = &columns.Column{Codes: make([]uint32, d.Len())}
+		for row, session := range d.Sessions() {
+			if codes[session] == 0 {
+				codes[session] = uint32(len(values))
+				values = append(values, event.TextValue(v.SessionName(session)))
+			}
+			found[i].Codes[row] = codes[session]
+		}
+	}
+	for _, c := range found {
+		c.Values = values
+	}
+	return found
+}
 
 // matcher decides filters for many rows at once. Each filter was evaluated
 // once for every value of its column's dictionary; a row is a look-up by code.
