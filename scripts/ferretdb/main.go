@@ -19,19 +19,19 @@ func main() {
 	listen := flag.String("listen", "127.0.0.1:0", "address to listen on")
 	data := flag.String("data", "", "directory of the SQLite files, which must exist")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, *listen, *data); err != nil {
+	if err := run(*listen, *data); err != nil {
 		fmt.Fprintln(os.Stderr, "ferretdb:", err)
 		os.Exit(1)
 	}
 }
 
-// run prints the server's URI once it listens and serves until ctx ends.
-func run(ctx context.Context, listen, data string) error {
+// run prints the server's URI once it listens, and serves until it is told to stop.
+func run(listen, data string) error {
 	if data == "" {
 		return fmt.Errorf("-data is missing")
 	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	server, err := ferretdb.New(&ferretdb.Config{
 		Listener:  ferretdb.ListenerConfig{TCP: listen},
 		Handler:   "sqlite",
