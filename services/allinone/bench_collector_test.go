@@ -87,7 +87,9 @@ func onJetStream(t testing.TB) bus.Publisher {
 }
 
 func onRabbit(t testing.TB) bus.Publisher {
-	cfg := rabbit.Config{URL: sharedRabbit.Node(t).URL(), Queue: testenv.QueueName(t)}.WithDefaults()
+	node := sharedRabbit.Node(t)
+	cfg := rabbit.Config{URL: node.URL(), Queue: testenv.QueueName(t)}.WithDefaults()
+	t.Cleanup(func() { node.Ctl(t, "delete_queue", cfg.Queue) }) // nobody consumes it, and the node's memory is not endless
 	p, err := rabbit.NewPublisher(context.Background(), cfg, zap.NewNop(), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
