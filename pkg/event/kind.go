@@ -35,18 +35,6 @@ var knownByType = func() map[string]*KnownKind {
 	return m
 }()
 
-// TypedProperty is the typed property of that name of a kind, or nil.
-func TypedProperty(eventType, name string) *Typed {
-	if k := knownByType[eventType]; k != nil {
-		for i := range k.Properties {
-			if k.Properties[i].Name == name {
-				return &k.Properties[i]
-			}
-		}
-	}
-	return nil
-}
-
 // checkKind reports what a known kind's properties lack.
 func checkKind(eventType, properties string, report func(code, field, format string, args ...any)) {
 	k := knownByType[eventType]

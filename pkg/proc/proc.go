@@ -132,15 +132,23 @@ func (p *Process) shutdown() (err error) {
 
 // wait gives the goroutines what is left of the drain time.
 func (p *Process) wait(ctx context.Context) error {
+	if Wait(ctx, &p.group) != nil {
+		return fmt.Errorf("some work had not ended after %s", p.options.Drain)
+	}
+	return nil
+}
+
+// Wait waits for the group until ctx ends, and then returns ctx's error.
+func Wait(ctx context.Context, group *sync.WaitGroup) error {
 	done := make(chan struct{})
 	go func() {
-		p.group.Wait()
+		group.Wait()
 		close(done)
 	}()
 	select {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("some work had not ended after %s", p.options.Drain)
+		return ctx.Err()
 	}
 }

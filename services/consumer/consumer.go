@@ -124,15 +124,8 @@ func Serve(_ context.Context, s *Settings, p *proc.Process, deps Deps) error {
 }
 
 func wait(ctx context.Context, workers *sync.WaitGroup) error {
-	done := make(chan struct{})
-	go func() {
-		workers.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("a batch is still with the store: %w", ctx.Err())
+	if err := proc.Wait(ctx, workers); err != nil {
+		return fmt.Errorf("a batch is still with the store: %w", err)
 	}
+	return nil
 }

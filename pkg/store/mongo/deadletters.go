@@ -76,19 +76,24 @@ func (s *Store) listDeadLetters(ctx context.Context, project, after string, limi
 	if project != "*" {
 		filter = append(filter, bson.E{Key: "project", Value: project})
 	}
-	cursor, err := s.deadLetters.Find(ctx, filter, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(int64(limit)))
+	return list(ctx, s.deadLetters, filter, bson.D{{Key: "_id", Value: 1}}, limit, (*deadLetter).letter)
+}
+
+// list reads documents of one kind and what they mean.
+func list[D, T any](ctx context.Context, c *mongo.Collection, filter, order bson.D, limit int, meaning func(*D) T) ([]T, error) {
+	cursor, err := c.Find(ctx, filter, options.Find().SetSort(order).SetLimit(int64(limit)))
 	if err != nil {
 		return nil, err
 	}
-	var docs []deadLetter
+	var docs []D
 	if err := cursor.All(ctx, &docs); err != nil {
 		return nil, err
 	}
-	var letters []store.DeadLetter
+	var found []T
 	for i := range docs {
-		letters = append(letters, docs[i].letter())
+		found = append(found, meaning(&docs[i]))
 	}
-	return letters, nil
+	return found, nil
 }
 
 // DeleteDeadLetters is described by store.DeadLetters.

@@ -97,17 +97,5 @@ func (s *Store) journal(ctx context.Context, after store.Cursor, limit int) ([]s
 		bson.D{{Key: "batch_id", Value: after.ID}, {Key: "project", Value: bson.D{{Key: "$gt", Value: after.Project}}}},
 	}}}
 	order := bson.D{{Key: "written_at", Value: 1}, {Key: "batch_id", Value: 1}, {Key: "project", Value: 1}}
-	cursor, err := s.batches.Find(ctx, filter, options.Find().SetSort(order).SetLimit(int64(limit)))
-	if err != nil {
-		return nil, err
-	}
-	var docs []batch
-	if err := cursor.All(ctx, &docs); err != nil {
-		return nil, err
-	}
-	var batches []store.Batch
-	for i := range docs {
-		batches = append(batches, docs[i].entry())
-	}
-	return batches, nil
+	return list(ctx, s.batches, filter, order, limit, (*batch).entry)
 }
