@@ -21,6 +21,7 @@ type Store interface {
 	Journal
 	DeadLetters
 	Projects
+	Segments
 
 	// Ping is nil when the store answers, else fault.Unavailable.
 	Ping(ctx context.Context) error
@@ -154,6 +155,36 @@ type Projects interface {
 	// UpdateProject replaces the project whose stored Revision equals p's and
 	// raises it by one; ErrConflict when somebody changed it first, ErrNotFound when there is none.
 	UpdateProject(ctx context.Context, p Project) error
+}
+
+// Segment is a piece of what was derived from one day's events and can be
+// derived again: one column, or a part of one that is too large for one document.
+type Segment struct {
+	Project string
+	Day     int32  // since 1970-01-01
+	Name    string // of the column
+	Part    int    // from 0
+	Data    []byte // at most MostSegmentData
+}
+
+// MostSegmentData is the most bytes of one segment that every store takes.
+const MostSegmentData = 8 << 20
+
+// Segments are a cache beside the events: any of them may be missing, old or
+// another program's. What they hold is their reader's affair.
+type Segments interface {
+	// PutSegments replaces what stands under the same project, day, name and
+	// part. On an error any of them may be there, each as it was or as it is given.
+	PutSegments(ctx context.Context, segments []Segment) error
+
+	// Segments calls yield for the project's segments of the days in [from, to]
+	// and these names (none: of every name), in the order of day, name and
+	// part, until yield returns an error, which it returns. Those that are
+	// written or deleted meanwhile are seen or not.
+	Segments(ctx context.Context, project string, from, to int32, names []string, yield func(*Segment) error) error
+
+	// DeleteSegments deletes what Segments would find.
+	DeleteSegments(ctx context.Context, project string, from, to int32, names []string) error
 }
 
 // What an answer can be besides the thing asked for.

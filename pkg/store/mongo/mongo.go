@@ -33,6 +33,7 @@ type Store struct {
 	batches     *mongo.Collection
 	deadLetters *mongo.Collection
 	projects    *mongo.Collection
+	segments    *mongo.Collection
 }
 
 // Open connects, waits for the server at most cfg.Start, and makes the indexes
@@ -53,6 +54,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		batches:     db.Collection("batches"),
 		deadLetters: db.Collection("dead_letters"),
 		projects:    db.Collection("projects"),
+		segments:    db.Collection("segments"),
 	}
 	if err := client.Ping(ctx, readpref.Primary()); err != nil {
 		_ = s.Close()
@@ -75,6 +77,7 @@ func (s *Store) ensureIndexes(ctx context.Context) error {
 		{s.events, bson.D{{Key: "batch_id", Value: 1}, {Key: "position", Value: 1}}},
 		{s.batches, bson.D{{Key: "written_at", Value: 1}, {Key: "batch_id", Value: 1}, {Key: "project", Value: 1}}},
 		{s.deadLetters, bson.D{{Key: "project", Value: 1}, {Key: "_id", Value: 1}}},
+		{s.segments, bson.D{{Key: "project", Value: 1}, {Key: "day", Value: 1}, {Key: "name", Value: 1}, {Key: "part", Value: 1}}},
 	} {
 		if _, err := index.on.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: index.keys}); err != nil {
 			return fmt.Errorf("%s: %w", index.on.Name(), err)

@@ -64,6 +64,15 @@ CREATE TABLE projects (
 	created_at INTEGER NOT NULL,
 	revision   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+`, `
+CREATE TABLE segments (
+	project TEXT    NOT NULL,
+	day     INTEGER NOT NULL, -- since 1970-01-01
+	name    TEXT    NOT NULL,
+	part    INTEGER NOT NULL,
+	data    BLOB    NOT NULL,
+	PRIMARY KEY (project, day, name, part)
+) STRICT, WITHOUT ROWID;
 `}
 
 // migrate brings the database to this program's schema, and refuses one that

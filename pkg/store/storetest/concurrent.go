@@ -182,6 +182,9 @@ func endedContext(t *testing.T, h Harness) {
 		"Projects":          func() error { _, err := s.Projects(ended); return err },
 		"CreateProject":     func() error { return s.CreateProject(ended, store.Project{ID: "p"}) },
 		"UpdateProject":     func() error { return s.UpdateProject(ended, store.Project{ID: "p"}) },
+		"PutSegments":       func() error { return s.PutSegments(ended, []store.Segment{{Project: "p"}}) },
+		"Segments":          func() error { return s.Segments(ended, "p", 0, 1, nil, func(*store.Segment) error { return nil }) },
+		"DeleteSegments":    func() error { return s.DeleteSegments(ended, "p", 0, 1, nil) },
 	} {
 		if err := call(); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: got %v, want context.Canceled", name, err)
