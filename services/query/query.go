@@ -84,6 +84,7 @@ func Run(ctx context.Context, c *Config, p *proc.Process) error {
 // the service's process has stopped.
 type Deps struct {
 	Store store.Store
+	Now   func() time.Time // what "now" means to reports; time.Now when nil
 }
 
 // Serve answers queries until the process stops, and returns the address it
@@ -103,7 +104,7 @@ func Serve(ctx context.Context, s *Settings, p *proc.Process, deps Deps) (net.Ad
 	p.OnReady("journal", follower.Ready)
 	p.Go("journal", follower.Run)
 
-	h, err := api.New(p, views{tables, follower}, keys, admin.New(deps.Store, keys, time.Now), s.api(deps.Store))
+	h, err := api.New(p, views{tables, follower}, keys, admin.New(deps.Store, keys, time.Now), s.api(deps))
 	if err != nil {
 		return nil, err
 	}
@@ -114,14 +115,17 @@ func Serve(ctx context.Context, s *Settings, p *proc.Process, deps Deps) (net.Ad
 	return addr, err
 }
 
-func (s *Settings) api(journal api.Journal) api.Options {
-	heavy := s.Concurrency
+func (s *Settings) api(deps Deps) api.Options {
+	heavy, now := s.Concurrency, deps.Now
 	if heavy == 0 {
 		heavy = runtime.GOMAXPROCS(0)
 	}
+	if now == nil {
+		now = time.Now
+	}
 	return api.Options{
 		Deadline: s.Deadline, ExportDeadline: s.ExportDeadline, Heavy: heavy, Exports: s.Exports,
-		TrustedProxies: s.TrustedProxies, Journal: journal, Now: time.Now,
+		TrustedProxies: s.TrustedProxies, Journal: deps.Store, Now: now,
 	}
 }
 
