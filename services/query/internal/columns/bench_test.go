@@ -123,7 +123,7 @@ func benchmarkHotDay(b *testing.B, columns int, withSessions bool) {
 	}
 	addAll(table, batches)
 	v := table.View()
-	if err := v.Load(context.Background(), v.AllDays(), []string{"page_path", "browser", "amount"}[:columns]...); err != nil {
+	if _, err := v.OpenAll(context.Background(), Needs{Columns: []string{"page_path", "browser", "amount"}[:columns]}); err != nil {
 		b.Fatal(err)
 	}
 	base := batches[0][0].Timestamp
@@ -156,7 +156,7 @@ func BenchmarkMemory(b *testing.B) {
 		v := table.View()
 		b.ReportMetric(float64(heap()-before)/1e6, "B/event")
 		b.ReportMetric(float64(table.people.identities.bytes()+table.sessions.names.bytes()+table.batches.bytes())/1e6, "B/event-of-names")
-		if err := v.Load(context.Background(), v.AllDays(), "page_path", "amount"); err != nil {
+		if _, err := v.OpenAll(context.Background(), Needs{Columns: []string{"page_path", "amount"}}); err != nil {
 			b.Fatal(err)
 		}
 		b.ReportMetric(float64(heap()-before)/1e6, "B/event-with-2-columns")
@@ -187,7 +187,7 @@ func BenchmarkColumnLoad(b *testing.B) {
 		table.tables.cache.budget = 0
 		table.tables.cache.shrink()
 		table.tables.cache.budget = math.MaxInt64
-		if err := v.Load(context.Background(), v.AllDays(), names[n%3]); err != nil {
+		if _, err := v.OpenAll(context.Background(), Needs{Columns: names[n%3 : n%3+1]}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -198,7 +198,7 @@ func BenchmarkColumnLoad(b *testing.B) {
 func BenchmarkByTime(b *testing.B) {
 	table := NewTables(&growing{}, math.MaxInt64, nil).Project("shop")
 	addAll(table, shop(150_000, 20_000, 1))
-	d := table.View().AllDays()[0]
+	d := daysOf(b, table.View())[0]
 	for b.Loop() {
 		d.byTime.Store(nil)
 		d.ByTime()

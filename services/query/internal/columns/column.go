@@ -1,7 +1,6 @@
 package columns
 
 import (
-	"context"
 	"maps"
 	"slices"
 
@@ -28,46 +27,7 @@ type follow struct {
 	loading    bool
 }
 
-// Column is a field ("page_path") or property ("amount", "properties.amount")
-// of the day's rows, read from the store when it is not in memory.
-func (d *Day) Column(ctx context.Context, name string) (*Column, error) {
-	name = canonical(name)
-	if h := d.heldColumn(name); h != nil {
-		return h.column, nil
-	}
-	found, err := d.Columns(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	return found[0], nil
-}
-
-// Columns are several columns, in the order of names; those that are not in
-// memory are read from the store in one pass.
-func (d *Day) Columns(ctx context.Context, names ...string) ([]*Column, error) {
-	found, err := d.table.columns(ctx, []*Day{d}, names)
-	if err != nil {
-		return nil, err
-	}
-	return found[0], nil
-}
-
-// Columns are columns of many days, by day and name; those that are not in
-// memory are read from the store, each batch once for all names.
-func (v *View) Columns(ctx context.Context, days []*Day, names ...string) ([][]*Column, error) {
-	if len(days) == 0 {
-		return nil, ctx.Err()
-	}
-	return v.table.columns(ctx, days, names)
-}
-
-// Load brings these columns of these days into memory, as far as there is room.
-func (v *View) Load(ctx context.Context, days []*Day, names ...string) error {
-	_, err := v.Columns(ctx, days, names...)
-	return err
-}
-
-func (d *Day) heldColumn(name string) *held {
+func (d *edition) heldColumn(name string) *held {
 	all := d.columns.Load()
 	if all == nil {
 		return nil
@@ -80,15 +40,15 @@ func (d *Day) heldColumn(name string) *held {
 }
 
 // publish makes a column known to readers of this version of the day.
-func (d *Day) publish(name string, h *held) {
+func (d *edition) publish(name string, h *held) {
 	d.changeColumns(func(all map[string]*held) { all[name] = h })
 }
 
-func (d *Day) withdraw(name string) {
+func (d *edition) withdraw(name string) {
 	d.changeColumns(func(all map[string]*held) { delete(all, name) })
 }
 
-func (d *Day) changeColumns(change func(map[string]*held)) {
+func (d *edition) changeColumns(change func(map[string]*held)) {
 	for {
 		old := d.columns.Load()
 		next := make(map[string]*held)
@@ -103,9 +63,9 @@ func (d *Day) changeColumns(change func(map[string]*held)) {
 }
 
 // codesOf are the day's codes in this dictionary, some of them perhaps unread, or nil.
-func (d *Day) codesOf(dictionary *dictionary) []uint32 {
+func (d *edition) codesOf(dictionary *dictionary) []uint32 {
 	if h := d.holds(dictionary); h != nil {
-		return h.column.Codes
+		return h.column.Codes.four
 	}
 	if b := d.begun[dictionary.name]; b.dictionary == dictionary {
 		return b.codes
@@ -114,7 +74,7 @@ func (d *Day) codesOf(dictionary *dictionary) []uint32 {
 }
 
 // holds is the dictionary's column if the day has it complete, else nil.
-func (d *Day) holds(dictionary *dictionary) *held {
+func (d *edition) holds(dictionary *dictionary) *held {
 	all := d.columns.Load()
 	if all == nil {
 		return nil
@@ -127,7 +87,7 @@ func (d *Day) holds(dictionary *dictionary) *held {
 
 // weaveColumns gives the new version of a day the columns of the old one, with
 // the codes that fresh rows brought.
-func (t *Table) weaveColumns(h *hot, old *Day, p *plan, in *intake) {
+func (t *Table) weaveColumns(h *hot, old *edition, p *plan, in *intake) {
 	for _, f := range h.follow {
 		codes := weaveCodes(p, old.codesOf(f.dictionary), func(i uint32) uint32 { return f.codes[in.from[i]] })
 		if old.holds(f.dictionary) == nil && slices.Contains(codes, unread) {
@@ -161,7 +121,7 @@ func weaveCodes(p *plan, old []uint32, added func(i uint32) uint32) []uint32 {
 func columnBytes(codes []uint32) int64 { return 4 * int64(len(codes)) }
 
 // complete are the day's codes with those that were read put where they were missing.
-func (d *Day) complete(dictionary *dictionary, read *harvest, gone func(int)) []uint32 {
+func (d *edition) complete(dictionary *dictionary, read *harvest, gone func(int)) []uint32 {
 	codes := slices.Clone(d.codesOf(dictionary))
 	if codes == nil {
 		codes = slices.Repeat([]uint32{unread}, d.Len())
@@ -185,7 +145,7 @@ func (d *Day) complete(dictionary *dictionary, read *harvest, gone func(int)) []
 }
 
 // typeCodes needs no raw events: rows stand by type.
-func (d *Day) typeCodes(dictionary *dictionary, codes []uint32) {
+func (d *edition) typeCodes(dictionary *dictionary, codes []uint32) {
 	for _, run := range d.runs {
 		code := dictionary.code(event.TextValue(run.Type))
 		for i := run.Lo; i < run.Hi; i++ {

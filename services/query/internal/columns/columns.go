@@ -5,7 +5,9 @@ package columns
 
 import (
 	"cmp"
+	"context"
 	"encoding/binary"
+	"math"
 	"slices"
 	"sort"
 	"sync/atomic"
@@ -20,7 +22,7 @@ type View struct {
 	Newest  event.Time // the largest timestamp; zero when there is no event
 	AsOf    event.Time // everything the journal named before this moment is in
 
-	days       []*Day // ascending
+	days       []*edition // ascending
 	identities nameList
 	users      []uint32 // by identity
 	sessions   nameList
@@ -28,9 +30,19 @@ type View struct {
 	table      *Table
 }
 
-// Day is the events of one UTC day. Rows stand by event type, and within a
-// type by user and time; equal times stand in order of batch id and position.
+// Day is what a query reads of one UTC day: runs, times and users always, the
+// rest as far as it was asked for when the day was opened. Rows stand by event
+// type, and within a type by user and time; equal times stand in order of
+// batch id and position. It never changes, and stays whole for as long as it
+// is held, whatever leaves memory meanwhile.
 type Day struct {
+	*edition
+	sessions Codes
+	columns  map[string]*Column // by canonical name
+}
+
+// edition is one state of a day: whatever comes makes another.
+type edition struct {
 	Number int32 // days since 1970-01-01
 
 	runs       []Run
@@ -62,11 +74,14 @@ type Run struct {
 // Codes of two columns can be compared as long as one of the *Columns is held:
 // a dictionary that nobody holds may leave memory, and is numbered anew next time.
 type Column struct {
-	Codes  []uint32
+	Codes  Codes         // by row
 	Values []event.Value // by code; at least as long as the largest code + 1
 
 	dictionary *dictionary
 }
+
+// At is the value of a row.
+func (c *Column) At(row int) event.Value { return c.Values[c.Codes.At(row)] }
 
 // Ref says where a row's raw event is: its batch (View.BatchID) and its place in it.
 type Ref struct {
@@ -77,17 +92,70 @@ type Ref struct {
 const dayLength = event.Time(24 * 60 * 60 * 1000)
 
 // Start is the first moment of the day.
-func (d *Day) Start() event.Time { return event.Time(d.Number) * dayLength }
+func (d *edition) Start() event.Time { return event.Time(d.Number) * dayLength }
 
-// Days are the days that overlap [from, to], ascending.
-func (v *View) Days(from, to event.Time) []*Day {
+// Needs is what a query reads of its days beside runs, times and users.
+type Needs struct {
+	Columns  []string // fields ("page_path") and properties ("amount", "properties.amount")
+	Sessions bool
+	Refs     bool // places of raw events, for Ref, ByTime and RowsOfUser
+}
+
+// Open are the days that overlap [from, to], ascending, with what is needed of
+// them brought into memory. Days that are not in memory are read for it.
+func (v *View) Open(ctx context.Context, from, to event.Time, n Needs) ([]*Day, error) {
+	editions := v.between(from, to)
+	if len(editions) == 0 {
+		return nil, ctx.Err()
+	}
+	return v.open(ctx, editions, n)
+}
+
+// OpenAll are all days that have events.
+func (v *View) OpenAll(ctx context.Context, n Needs) ([]*Day, error) {
+	return v.Open(ctx, math.MinInt64, math.MaxInt64, n)
+}
+
+// Starts are the first moments of the days that have events and overlap
+// [from, to], ascending: for queries that open one day after the other.
+func (v *View) Starts(from, to event.Time) []event.Time {
+	var starts []event.Time
+	for _, d := range v.between(from, to) {
+		starts = append(starts, d.Start())
+	}
+	return starts
+}
+
+func (v *View) between(from, to event.Time) []*edition {
 	lo := sort.Search(len(v.days), func(i int) bool { return v.days[i].Start()+dayLength > from })
 	hi := sort.Search(len(v.days), func(i int) bool { return v.days[i].Start() > to })
 	return v.days[lo:max(lo, hi)]
 }
 
-// AllDays are all days that have events, ascending.
-func (v *View) AllDays() []*Day { return v.days }
+func (v *View) open(ctx context.Context, editions []*edition, n Needs) ([]*Day, error) {
+	days := make([]*Day, len(editions))
+	for i, d := range editions {
+		days[i] = &Day{edition: d, sessions: CodesOf(d.sessions)}
+	}
+	names := canonicals(n.Columns)
+	if len(names) == 0 {
+		return days, ctx.Err()
+	}
+	found, err := v.table.columns(ctx, editions, names)
+	if err != nil {
+		return nil, err
+	}
+	for i, d := range days {
+		d.columns = make(map[string]*Column, len(names))
+		for j, name := range names {
+			d.columns[name] = found[i][j]
+		}
+	}
+	return days, ctx.Err()
+}
+
+// Column is a column that was asked for when the day was opened.
+func (d *Day) Column(name string) *Column { return d.columns[canonical(name)] }
 
 // UserCount is one more than the largest user number. Some numbers may have no
 // events: those of anonymous ids whose user became known.
@@ -128,19 +196,19 @@ func (v *View) SessionName(n uint32) string {
 func (v *View) BatchID(n uint32) string { return unpack(v.batches.at(n)) }
 
 // Len is the number of rows.
-func (d *Day) Len() int { return len(d.times) }
+func (d *edition) Len() int { return len(d.times) }
 
 // Runs are the day's event types, in the order of their names and their rows.
-func (d *Day) Runs() []Run { return d.runs }
+func (d *edition) Runs() []Run { return d.runs }
 
 // Times are, by row, milliseconds since the day's start.
-func (d *Day) Times() []uint32 { return d.times }
+func (d *edition) Times() []uint32 { return d.times }
 
 // Users are, by row, the user's number; identities are joined already.
-func (d *Day) Users() []uint32 { return d.users }
+func (d *edition) Users() []uint32 { return d.users }
 
 // Sessions are, by row, the session's number.
-func (d *Day) Sessions() []uint32 { return d.sessions }
+func (d *Day) Sessions() *Codes { return &d.sessions }
 
 // Refs are, by row, where the raw event is.
 func (d *Day) Refs() (batches []uint32, positions []uint16) { return d.batches, d.positions }
@@ -183,6 +251,14 @@ func (d *Day) settleTimes(rows []uint32) {
 		})
 		lo = hi
 	}
+}
+
+// HasUser says whether the user has a row.
+func (d *Day) HasUser(user uint32) bool {
+	return slices.ContainsFunc(d.runs, func(run Run) bool {
+		_, has := slices.BinarySearch(d.users[run.Lo:run.Hi], user)
+		return has
+	})
 }
 
 // RowsOfUser are the user's rows in the order of time. No index is needed:

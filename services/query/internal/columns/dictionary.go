@@ -1,6 +1,7 @@
 package columns
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"weak"
@@ -69,7 +70,7 @@ func (d *dictionary) values() []event.Value {
 
 // column is a complete column over this dictionary.
 func (d *dictionary) column(codes []uint32) *Column {
-	return &Column{Codes: codes, Values: d.values(), dictionary: d}
+	return &Column{Codes: CodesOf(codes), Values: d.values(), dictionary: d}
 }
 
 // shelf is where a table keeps a column's dictionary. When no day of the table
@@ -117,4 +118,14 @@ func canonical(name string) string {
 		return name
 	}
 	return event.PropertyPrefix + name
+}
+
+// canonicals are the canonical names, each once.
+func canonicals(names []string) []string {
+	canon := make([]string, len(names))
+	for i, name := range names {
+		canon[i] = canonical(name)
+	}
+	slices.Sort(canon)
+	return slices.Compact(canon)
 }

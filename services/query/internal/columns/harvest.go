@@ -19,7 +19,7 @@ type harvest struct {
 // strip is the places of a batch's events.
 type strip struct{ start, size uint32 }
 
-func newHarvest(d *Day) *harvest {
+func newHarvest(d *edition) *harvest {
 	h := &harvest{codes: make(map[*dictionary][]uint32)}
 	if d.Len() == 0 {
 		return h
@@ -43,7 +43,7 @@ func (h *harvest) expect(d *dictionary) {
 }
 
 // takeColumn takes the codes from a version of the day that has them.
-func (h *harvest) takeColumn(d *dictionary, day *Day, codes []uint32) {
+func (h *harvest) takeColumn(d *dictionary, day *edition, codes []uint32) {
 	taken := slices.Repeat([]uint32{unread}, h.length)
 	for i, code := range codes {
 		place, _ := h.place(day.batches[i], day.positions[i])

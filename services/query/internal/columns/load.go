@@ -13,7 +13,7 @@ import (
 // flight is one reading of a column of a day, which all who ask for it wait for.
 type flight struct {
 	key        flightKey
-	day        *Day // the newest version when it began; later rows bring their codes with them
+	day        *edition // the newest version when it began; later rows bring their codes with them
 	dictionary *dictionary
 	follow     *follow
 	read       *harvest // after done; nil when no raw event is needed
@@ -32,12 +32,9 @@ type want struct{ day, name int }
 // chunk is how many codes are read at a time.
 const chunk = 4 << 20
 
-// columns are the days' columns by day and name.
-func (t *Table) columns(ctx context.Context, days []*Day, names []string) ([][]*Column, error) {
-	canon := make([]string, len(names))
-	for i, name := range names {
-		canon[i] = canonical(name)
-	}
+// columns are the days' columns by day and name; those that are not in memory
+// are read from the store, each batch once for all names.
+func (t *Table) columns(ctx context.Context, days []*edition, names []string) ([][]*Column, error) {
 	out := make([][]*Column, len(days))
 	for lo := 0; lo < len(days); {
 		hi := lo + 1
@@ -47,7 +44,7 @@ func (t *Table) columns(ctx context.Context, days []*Day, names []string) ([][]*
 		for i := lo; i < hi; i++ {
 			out[i] = make([]*Column, len(names))
 		}
-		if err := t.gather(ctx, days[lo:hi], canon, out[lo:hi]); err != nil {
+		if err := t.gather(ctx, days[lo:hi], names, out[lo:hi]); err != nil {
 			return nil, fmt.Errorf("columns %q of project %s: %w", names, t.project, err)
 		}
 		lo = hi
@@ -56,7 +53,7 @@ func (t *Table) columns(ctx context.Context, days []*Day, names []string) ([][]*
 }
 
 // gather fills out, from memory as far as possible.
-func (t *Table) gather(ctx context.Context, days []*Day, names []string, out [][]*Column) error {
+func (t *Table) gather(ctx context.Context, days []*edition, names []string, out [][]*Column) error {
 	for {
 		wants := missing(days, names, out)
 		if len(wants) == 0 {
@@ -84,7 +81,7 @@ func (t *Table) gather(ctx context.Context, days []*Day, names []string, out [][
 }
 
 // missing takes what is in memory and says what is not.
-func missing(days []*Day, names []string, out [][]*Column) (wants []want) {
+func missing(days []*edition, names []string, out [][]*Column) (wants []want) {
 	for i, day := range days {
 		for j, name := range names {
 			if out[i][j] != nil {
@@ -103,7 +100,7 @@ func missing(days []*Day, names []string, out [][]*Column) (wants []want) {
 // board finds the flight for each want; those that nobody flies yet are mine.
 // From here on rows that come to these days bring these columns' codes, so
 // rows that came before must be in a Day first.
-func (t *Table) board(days []*Day, names []string, wants []want) (flights, mine []*flight) {
+func (t *Table) board(days []*edition, names []string, wants []want) (flights, mine []*flight) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if slices.ContainsFunc(wants, func(w want) bool { return len(t.byNumber[days[w.day].Number].tail) > 0 }) {
@@ -174,7 +171,7 @@ func (t *Table) land(mine []*flight, err error) {
 }
 
 // publishLanded makes the flight's column known in one version of its day.
-func (t *Table) publishLanded(f *flight, d *Day) *Column {
+func (t *Table) publishLanded(f *flight, d *edition) *Column {
 	if h := d.heldColumn(f.key.name); h != nil {
 		return h.column
 	}
@@ -189,7 +186,7 @@ func (t *Table) publishLanded(f *flight, d *Day) *Column {
 }
 
 // landed is the flight's column for whatever version of the day somebody looks at.
-func (t *Table) landed(f *flight, d *Day) *Column {
+func (t *Table) landed(f *flight, d *edition) *Column {
 	if h := d.heldColumn(f.key.name); h != nil {
 		return h.column
 	}
@@ -202,7 +199,7 @@ func (t *Table) landed(f *flight, d *Day) *Column {
 }
 
 // isOld is true for a version of a day that only old Views show.
-func (t *Table) isOld(d *Day) bool {
+func (t *Table) isOld(d *edition) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.byNumber[d.Number].day != d
@@ -222,7 +219,7 @@ func (t *Table) readFlights(ctx context.Context, mine []*flight) error {
 		}
 		f.read = h
 		if held := f.day.holds(f.dictionary); held != nil {
-			h.takeColumn(f.dictionary, f.day, held.column.Codes)
+			h.takeColumn(f.dictionary, f.day, held.column.Codes.four)
 		} else {
 			h.expect(f.dictionary)
 		}

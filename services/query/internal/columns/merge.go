@@ -63,7 +63,7 @@ func (t *Table) resting() bool {
 func (t *Table) publish(asOf event.Time) *View {
 	v := &View{
 		Project: t.project, Newest: t.newest, AsOf: asOf,
-		days:       make([]*Day, 0, len(t.days)),
+		days:       make([]*edition, 0, len(t.days)),
 		identities: t.people.identities.nameList,
 		users:      t.people.users,
 		sessions:   t.sessions.names.nameList,
@@ -100,7 +100,7 @@ func (t *Table) mergeInPassing() {
 func (t *Table) merge() {
 	start := time.Now()
 	moved := t.people.takeMoved()
-	var before *Day
+	var before *edition
 	var reached []uint32 // users whose session of the day before changed
 	for _, h := range t.days {
 		if before != nil && h.day.Number != before.Number+1 {
@@ -116,7 +116,7 @@ func (t *Table) merge() {
 
 // refresh makes the next version of a day if there is any news for it. It
 // returns the users whose sessions of the next day may change.
-func (t *Table) refresh(h *hot, before *Day, moved *moves, reached []uint32) []uint32 {
+func (t *Table) refresh(h *hot, before *edition, moved *moves, reached []uint32) []uint32 {
 	var drop []uint32
 	if moved.touch(h.day.Number) {
 		drop = h.day.takeOut(moved)
@@ -154,7 +154,7 @@ func (t *Table) takeBack(h *hot, drop []uint32) {
 
 // deriveSessions derives anew for the users whose rows without a client's
 // session came, went, or may continue a session of the day before.
-func (t *Table) deriveSessions(d, before, old *Day, drop []uint32, in *intake, reached []uint32) []uint32 {
+func (t *Table) deriveSessions(d, before, old *edition, drop []uint32, in *intake, reached []uint32) []uint32 {
 	var touched bitset
 	for i := range in.rows {
 		if in.rows[i].session == none {

@@ -91,9 +91,10 @@ func sortTale(tale []told) {
 // tell reads a View through everything it offers, and checks that it keeps its promises on the way.
 func tell(t *testing.T, v *View) (tale []told) {
 	t.Helper()
-	for i, d := range v.AllDays() {
-		if i > 0 && v.AllDays()[i-1].Number >= d.Number {
-			t.Fatalf("day %d stands behind day %d", d.Number, v.AllDays()[i-1].Number)
+	days := daysOf(t, v, "event_id", "page_path", "properties.amount", "event_type")
+	for i, d := range days {
+		if i > 0 && days[i-1].Number >= d.Number {
+			t.Fatalf("day %d stands behind day %d", d.Number, days[i-1].Number)
 		}
 		tale = append(tale, tellDay(t, v, d)...)
 	}
@@ -101,17 +102,19 @@ func tell(t *testing.T, v *View) (tale []told) {
 	return tale
 }
 
+// daysOf are all days with everything that can be asked for.
+func daysOf(t testing.TB, v *View, names ...string) []*Day {
+	t.Helper()
+	days, err := v.OpenAll(context.Background(), Needs{Columns: names, Sessions: true, Refs: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return days
+}
+
 func tellDay(t *testing.T, v *View, d *Day) (tale []told) {
 	t.Helper()
-	ctx := context.Background()
-	ids, err := d.Column(ctx, "event_id")
-	if err != nil {
-		t.Fatal(err)
-	}
-	both, err := d.Columns(ctx, "page_path", "properties.amount", "event_type")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ids, pages, amounts, types := d.Column("event_id"), d.Column("page_path"), d.Column("amount"), d.Column("event_type")
 	batches, positions := d.Refs()
 	end := 0
 	for _, run := range d.Runs() {
@@ -123,13 +126,13 @@ func tellDay(t *testing.T, v *View, d *Day) (tale []told) {
 			if i > run.Lo && !standsBefore(v, d, i-1, i) {
 				t.Fatalf("day %d, %s: rows %d and %d are not in order", d.Number, run.Type, i-1, i)
 			}
-			if got := both[2].Values[both[2].Codes[i]].Text; got != run.Type {
+			if got := types.At(i).Text; got != run.Type {
 				t.Fatalf("event_type of row %d: got %q, want %q", i, got, run.Type)
 			}
 			tale = append(tale, told{
-				ids.Values[ids.Codes[i]].Text, run.Type, v.UserName(d.Users()[i]), v.SessionName(d.Sessions()[i]),
+				ids.At(i).Text, run.Type, v.UserName(d.Users()[i]), v.SessionName(d.Sessions().At(i)),
 				d.Start() + event.Time(d.Times()[i]), v.BatchID(batches[i]), int(positions[i]),
-				both[0].Values[both[0].Codes[i]], both[1].Values[both[1].Codes[i]],
+				pages.At(i), amounts.At(i),
 			})
 		}
 	}

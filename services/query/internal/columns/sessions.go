@@ -59,7 +59,7 @@ type ongoing struct {
 // sessions: a pause of more than 30 minutes starts a new one, and one that
 // went on at the end of the day before goes on here. It returns the users
 // whose rows of the next day must be looked at again.
-func (s *sessions) derive(d, before *Day, touched bitset) (changed []uint32) {
+func (s *sessions) derive(d, before *edition, touched bitset) (changed []uint32) {
 	was := d.ongoing
 	d.ongoing = slices.DeleteFunc(slices.Clone(was), func(o ongoing) bool { return touched.has(o.user) })
 	rows := s.derivedRows(d, touched)
@@ -79,7 +79,7 @@ func (s *sessions) derive(d, before *Day, touched bitset) (changed []uint32) {
 }
 
 // derivedRows are the touched users' rows without a client's session, by user and time.
-func (s *sessions) derivedRows(d *Day, touched bitset) []keyed {
+func (s *sessions) derivedRows(d *edition, touched bitset) []keyed {
 	var rows []keyed
 	for i, user := range d.users {
 		if touched.has(user) && s.isDerived(d.sessions[i]) {
@@ -91,7 +91,7 @@ func (s *sessions) derivedRows(d *Day, touched bitset) []keyed {
 
 // deriveUser cuts one user's rows into sessions. from is the session that was
 // going on at midnight; its last is counted from this day's start.
-func (s *sessions) deriveUser(d *Day, rows []keyed, from *ongoing) ongoing {
+func (s *sessions) deriveUser(d *edition, rows []keyed, from *ongoing) ongoing {
 	o := ongoing{user: d.users[rows[0].row], session: none}
 	last := int64(0)
 	if from != nil {
@@ -110,7 +110,7 @@ func (s *sessions) deriveUser(d *Day, rows []keyed, from *ongoing) ongoing {
 }
 
 // goingOn is the user's derived session that may go on after this day's end, or nil.
-func (d *Day) goingOn(user uint32) *ongoing {
+func (d *edition) goingOn(user uint32) *ongoing {
 	if d == nil {
 		return nil
 	}
@@ -143,7 +143,7 @@ func differing(was, is []ongoing) (users []uint32) {
 
 // starts says whether one of these users has a row without a client's session
 // so early in the day that a session of the day before may reach it.
-func (s *sessions) starts(d *Day, users []uint32) bool {
+func (s *sessions) starts(d *edition, users []uint32) bool {
 	if len(users) == 0 {
 		return false
 	}

@@ -109,7 +109,7 @@ type Table struct {
 
 // hot is one day of a table.
 type hot struct {
-	day    *Day      // what readers see; never nil, may be empty
+	day    *edition      // what readers see; never nil, may be empty
 	tail   []row     // what has come since
 	follow []*follow // columns that fresh rows bring with them
 }
@@ -258,7 +258,7 @@ func (t *Table) hotDay(number int32) *hot {
 	if h := t.byNumber[number]; h != nil {
 		return h
 	}
-	h := &hot{day: &Day{Number: number, table: t}}
+	h := &hot{day: &edition{Number: number, table: t}}
 	t.byNumber[number] = h
 	at, _ := slices.BinarySearchFunc(t.days, number, func(h *hot, n int32) int { return int(h.day.Number) - int(n) })
 	t.days = slices.Insert(t.days, at, h)

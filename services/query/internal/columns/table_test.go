@@ -39,24 +39,25 @@ func traffic(r *rand.Rand, batches, size int) [][]event.Event {
 
 // checkView holds what a View shows against what its rows say of themselves.
 func checkView(v *View) error {
-	for _, d := range v.AllDays() {
-		got, err := d.Columns(context.Background(), "n", "parity")
-		if err != nil {
-			return err
-		}
+	days, err := v.OpenAll(context.Background(), Needs{Columns: []string{"n", "parity"}, Sessions: true, Refs: true})
+	if err != nil {
+		return err
+	}
+	for _, d := range days {
+		numbers, parity := d.Column("n"), d.Column("parity")
 		batches, positions := d.Refs()
 		for i := range d.Len() {
 			if i > 0 && d.Users()[i-1] > d.Users()[i] && d.runAt(i) == d.runAt(i-1) {
 				return fmt.Errorf("rows %d and %d are not in order", i-1, i)
 			}
 			n := fmt.Sprintf("%s/%d", v.BatchID(batches[i])[5:], positions[i])
-			if text := got[0].Values[got[0].Codes[i]].Text; text != n {
+			if text := numbers.At(i).Text; text != n {
 				return fmt.Errorf("column n of row %d: got %s, want %s", i, text, n)
 			}
-			if p := got[1].Values[got[1].Codes[i]].Number; int(p) != int(positions[i])%2 {
+			if p := parity.At(i).Number; int(p) != int(positions[i])%2 {
 				return fmt.Errorf("column parity of row %d: got %v", i, p)
 			}
-			_, _ = v.UserName(d.Users()[i]), v.SessionName(d.Sessions()[i])
+			_, _ = v.UserName(d.Users()[i]), v.SessionName(d.Sessions().At(i))
 		}
 	}
 	return nil
@@ -120,7 +121,7 @@ func TestAColumnIsReadOnceForAllWhoAskAtTheSameTime(t *testing.T) {
 	var asking sync.WaitGroup
 	for range 8 {
 		asking.Go(func() {
-			if err := v.Load(context.Background(), v.AllDays(), "n", "parity"); err != nil {
+			if _, err := v.OpenAll(context.Background(), Needs{Columns: []string{"n", "parity"}}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -177,10 +178,10 @@ func TestAStoreThatIsAwayIsAnErrorAndNoMore(t *testing.T) {
 	table := filled(t, g, 10)
 	v := table.View()
 	g.away = true
-	if _, err := v.AllDays()[0].Column(context.Background(), "n"); !errors.Is(err, errAway) {
+	if _, err := v.OpenAll(context.Background(), Needs{Columns: []string{"n"}}); !errors.Is(err, errAway) {
 		t.Fatalf("column while the store is away: got %v", err)
 	}
-	if _, err := v.AllDays()[0].Column(context.Background(), "event_type"); err != nil {
+	if _, err := v.OpenAll(context.Background(), Needs{Columns: []string{"event_type"}}); err != nil {
 		t.Errorf("event_type needs no store: got %v", err)
 	}
 	g.away = false
@@ -192,17 +193,17 @@ func TestAStoreThatIsAwayIsAnErrorAndNoMore(t *testing.T) {
 func TestAnAskerWhoLeavesDoesNotSpoilItForOthers(t *testing.T) {
 	slow := &gated{entered: make(chan struct{}, 10), open: make(chan struct{})}
 	table := filled(t, slow, 10)
-	d := table.View().AllDays()[0]
+	v := table.View()
 	leaving, leave := context.WithCancel(context.Background())
 	left := make(chan error)
 	go func() {
-		_, err := d.Column(leaving, "n")
+		_, err := v.OpenAll(leaving, Needs{Columns: []string{"n"}})
 		left <- err
 	}()
 	<-slow.entered
 	stays := make(chan error)
 	go func() {
-		_, err := d.Column(context.Background(), "n")
+		_, err := v.OpenAll(context.Background(), Needs{Columns: []string{"n"}})
 		stays <- err
 	}()
 	leave()
@@ -242,12 +243,12 @@ func TestColumnsStayWithinTheirBudget(t *testing.T) {
 	for range 3 {
 		v := table.View()
 		for _, name := range []string{"parity", "event_id", "event_type", "anonymous_id"} {
-			for _, d := range v.AllDays() {
-				if _, err := d.Column(context.Background(), name); err != nil {
+			for _, start := range v.Starts(math.MinInt64, math.MaxInt64) {
+				if _, err := v.Open(context.Background(), start, start, Needs{Columns: []string{name}}); err != nil {
 					t.Fatal(err)
 				}
 				if got := tables.cache.total.Load(); got > 20_000 {
-					t.Fatalf("after %s of day %d: columns take %d bytes of 20000", name, d.Number, got)
+					t.Fatalf("after %s of %s: columns take %d bytes of 20000", name, start, got)
 				}
 			}
 		}
@@ -264,16 +265,18 @@ func TestCodesStayComparableWhileAColumnIsHeld(t *testing.T) {
 	g := &growing{}
 	table := filled(t, g, 50)
 	table.tables.cache.budget = 0 // each column leaves at once
-	days := table.View().AllDays()
-	first, err := days[0].Column(context.Background(), "anonymous_id")
-	if err != nil {
-		t.Fatal(err)
+	v := table.View()
+	openOne := func(start event.Time) *Column {
+		days, err := v.Open(context.Background(), start, start, Needs{Columns: []string{"anonymous_id"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return days[0].Column("anonymous_id")
 	}
+	starts := v.Starts(math.MinInt64, math.MaxInt64)
+	first := openOne(starts[0])
 	runtime.GC()
-	second, err := days[1].Column(context.Background(), "anonymous_id")
-	if err != nil {
-		t.Fatal(err)
-	}
+	second := openOne(starts[1])
 	if table.dictionaries["anonymous_id"].held != nil {
 		t.Fatal("the column did not leave memory, so this shows nothing")
 	}
@@ -311,10 +314,10 @@ func TestDerivedSessions(t *testing.T) {
 				table.View()
 			}
 			v := table.View()
-			for _, d := range v.AllDays() {
-				for i, session := range d.Sessions() {
+			for _, d := range daysOf(t, v) {
+				for i := range d.Len() {
 					n, _ := strconv.Atoi(v.BatchID(d.Ref(uint32(i)).Batch))
-					if got, want := v.SessionName(session), "u@"+(midnight+test.want[n]).String(); got != want {
+					if got, want := v.SessionName(d.Sessions().At(i)), "u@"+(midnight+test.want[n]).String(); got != want {
 						t.Errorf("event %d: got %s, want %s", n, got, want)
 					}
 				}
@@ -327,7 +330,7 @@ func TestRawEventsComeInTheOrderAsked(t *testing.T) {
 	g := &growing{}
 	v := filled(t, g, 300).View()
 	var refs []Ref
-	for _, d := range v.AllDays() {
+	for _, d := range daysOf(t, v) {
 		for _, row := range d.ByTime() {
 			refs = append(refs, d.Ref(row))
 		}
@@ -360,7 +363,7 @@ func TestImpossibleEventsAreLeftOut(t *testing.T) {
 	if short := table.Add([]store.Batch{entryOf(batch)}, batch); short != nil {
 		t.Errorf("they would be read again and again: short is %v", short)
 	}
-	days := table.View().Days(math.MinInt64, math.MaxInt64)
+	days := daysOf(t, table.View())
 	if len(days) != 1 || days[0].Number != -1 || days[0].Times()[0] != uint32(dayLength)-1 {
 		t.Errorf("days: got %d", len(days))
 	}
@@ -387,8 +390,8 @@ func TestDaysOfARange(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			var got []int32
-			for _, d := range v.Days(test.from, test.to) {
-				got = append(got, d.Number)
+			for _, start := range v.Starts(test.from, test.to) {
+				got = append(got, start.Day())
 			}
 			if !slices.Equal(got, test.want) {
 				t.Errorf("got %v, want %v", got, test.want)
@@ -400,7 +403,7 @@ func TestDaysOfARange(t *testing.T) {
 func TestAViewSaysHowNewItIs(t *testing.T) {
 	tables := NewTables(&growing{}, 0, nil)
 	table := tables.Project("p")
-	if v := table.View(); v.AsOf != 0 || len(v.AllDays()) != 0 || len(v.Days(0, math.MaxInt64)) != 0 {
+	if v := table.View(); v.AsOf != 0 || len(daysOf(t, v)) != 0 || len(v.Starts(0, math.MaxInt64)) != 0 {
 		t.Errorf("a project that nobody has heard of: got %+v", v)
 	}
 	tables.SetAsOf(50)
@@ -409,7 +412,7 @@ func TestAViewSaysHowNewItIs(t *testing.T) {
 	}
 	batch := []event.Event{{EventID: "1", EventType: "view", UserID: "u", BatchID: "b", Timestamp: 40}}
 	table.Add([]store.Batch{entryOf(batch)}, batch)
-	if v := table.View(); v.AsOf != 50 || v.Newest != 40 || len(v.AllDays()) != 1 {
-		t.Errorf("one event: got as of %d, newest %d, %d days", v.AsOf, v.Newest, len(v.AllDays()))
+	if v := table.View(); v.AsOf != 50 || v.Newest != 40 || len(daysOf(t, v)) != 1 {
+		t.Errorf("one event: got as of %d, newest %d, %d days", v.AsOf, v.Newest, len(daysOf(t, v)))
 	}
 }

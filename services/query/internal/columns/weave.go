@@ -92,7 +92,7 @@ type plan struct {
 }
 
 // planWeave merges the runs of a day with the new rows.
-func (t *Table) planWeave(old *Day, drop []uint32, in *intake) *plan {
+func (t *Table) planWeave(old *edition, drop []uint32, in *intake) *plan {
 	p := &plan{pieces: make([]piece, 0, 2*len(in.rows)+len(drop)+len(old.runs))}
 	run, next := 0, 0
 	for run < len(old.runs) || next < len(in.rows) {
@@ -118,7 +118,7 @@ func (t *Table) planWeave(old *Day, drop []uint32, in *intake) *plan {
 }
 
 // firstKind is the type that comes next, of the old rows or of the new.
-func (t *Table) firstKind(old *Day, run int, in *intake, next int) uint32 {
+func (t *Table) firstKind(old *edition, run int, in *intake, next int) uint32 {
 	switch {
 	case run == len(old.runs):
 		return in.rows[next].kind
@@ -129,7 +129,7 @@ func (t *Table) firstKind(old *Day, run int, in *intake, next int) uint32 {
 }
 
 // merge plans one type: old rows [lo, hi) and new rows [next, end).
-func (p *plan) merge(t *Table, old *Day, lo, hi int, drop []uint32, in *intake, next, end int) []uint32 {
+func (p *plan) merge(t *Table, old *edition, lo, hi int, drop []uint32, in *intake, next, end int) []uint32 {
 	for ; next < end; next++ {
 		at := t.placeOf(old, lo, hi, &in.rows[next], in.users[next])
 		drop = p.keep(uint32(lo), uint32(at), drop)
@@ -160,7 +160,7 @@ func (p *plan) span(lo, hi uint32) {
 
 // placeOf is the first old row in [lo, hi) that comes after r. It looks near
 // lo first, because new rows come in order.
-func (t *Table) placeOf(old *Day, lo, hi int, r *row, user uint32) int {
+func (t *Table) placeOf(old *edition, lo, hi int, r *row, user uint32) int {
 	step := 1
 	for lo+step < hi && t.before(old, lo+step, r, user) {
 		lo += step
@@ -171,7 +171,7 @@ func (t *Table) placeOf(old *Day, lo, hi int, r *row, user uint32) int {
 }
 
 // before says whether the old row i comes before r.
-func (t *Table) before(old *Day, i int, r *row, user uint32) bool {
+func (t *Table) before(old *edition, i int, r *row, user uint32) bool {
 	a, b := userTime(old.users[i], old.times[i]), userTime(user, r.time)
 	if a != b {
 		return a < b
@@ -193,8 +193,8 @@ func weave[T any](p *plan, old []T, added func(i uint32) T) []T {
 }
 
 // woven is the day that the plan describes, without sessions derived and without columns.
-func (t *Table) woven(old *Day, p *plan, in *intake) *Day {
-	d := &Day{Number: old.Number, table: t, runs: p.runs, kinds: p.kinds}
+func (t *Table) woven(old *edition, p *plan, in *intake) *edition {
+	d := &edition{Number: old.Number, table: t, runs: p.runs, kinds: p.kinds}
 	d.times = weave(p, old.times, func(i uint32) uint32 { return in.rows[i].time })
 	d.users = weave(p, old.users, func(i uint32) uint32 { return in.users[i] })
 	d.sessions = weave(p, old.sessions, func(i uint32) uint32 { return in.rows[i].session })
@@ -209,7 +209,7 @@ func (t *Table) woven(old *Day, p *plan, in *intake) *Day {
 
 // joined says whether an identity of the day is not its own user. Only such
 // days keep identities beside users.
-func (d *Day) joined() bool {
+func (d *edition) joined() bool {
 	return len(d.users) > 0 && &d.identities[0] != &d.users[0]
 }
 
@@ -223,7 +223,7 @@ func (in *intake) joined() bool {
 }
 
 // takeOut are the rows of moved identities, which must be put in again under their users.
-func (d *Day) takeOut(m *moves) (drop []uint32) {
+func (d *edition) takeOut(m *moves) (drop []uint32) {
 	for i, identity := range d.identities {
 		if m.identities.has(identity) {
 			drop = append(drop, uint32(i))
@@ -233,7 +233,7 @@ func (d *Day) takeOut(m *moves) (drop []uint32) {
 }
 
 // row is the old row i as one on its way in. A derived session is derived anew.
-func (d *Day) row(i uint32) row {
+func (d *edition) row(i uint32) row {
 	run, _ := slices.BinarySearchFunc(d.runs, int(i), func(r Run, at int) int { return cmp.Compare(r.Hi, at+1) })
 	r := row{d.kinds[run], d.identities[i], d.times[i], d.sessions[i], d.batches[i], d.positions[i]}
 	if d.table.sessions.derived.has(r.session) {

@@ -88,11 +88,7 @@ func TestWhatIsWrittenToSQLiteIsSeen(t *testing.T) {
 	if got := tables.Rows(); got != 1000 {
 		t.Errorf("after the first pass: got %d events, want 1000", got)
 	}
-	v := tables.Project("shop").View()
-	amount, err := v.AllDays()[0].Column(context.Background(), "amount")
-	if err != nil {
-		t.Fatal(err)
-	}
+	amount := firstDay(t, tables, columns.Needs{Columns: []string{"amount"}}).Column("amount")
 	if got := len(amount.Values); got != 1001 { // and the absent one
 		t.Errorf("values of amount: got %d, want 1001", got)
 	}
@@ -101,12 +97,13 @@ func TestWhatIsWrittenToSQLiteIsSeen(t *testing.T) {
 	}
 	until(t, "fresh events are visible", func() bool { return viewed(tables) == 1250 })
 	seen := 0
-	day := tables.Project("shop").View().AllDays()[0]
+	v := tables.Project("shop").View()
+	day := firstDay(t, tables, columns.Needs{Refs: true})
 	refs := make([]columns.Ref, 0, day.Len())
 	for _, row := range day.ByTime() {
 		refs = append(refs, day.Ref(row))
 	}
-	err = v.Events(context.Background(), refs[:1000], func(e *event.Event) error {
+	err := v.Events(context.Background(), refs[:1000], func(e *event.Event) error {
 		if want := fmt.Sprintf("0198c5a1-7d3e-7bb2-9c55-%012d", seen); e.EventID != want {
 			t.Fatalf("event %d by time: got %s, want %s", seen, e.EventID, want)
 		}
@@ -118,8 +115,21 @@ func TestWhatIsWrittenToSQLiteIsSeen(t *testing.T) {
 	}
 }
 
+func firstDay(t testing.TB, tables *columns.Tables, n columns.Needs) *columns.Day {
+	t.Helper()
+	days, err := tables.Project("shop").View().OpenAll(context.Background(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return days[0]
+}
+
 func viewed(tables *columns.Tables) (rows int) {
-	for _, day := range tables.Project("shop").View().AllDays() {
+	days, err := tables.Project("shop").View().OpenAll(context.Background(), columns.Needs{})
+	if err != nil {
+		return -1
+	}
+	for _, day := range days {
 		rows += day.Len()
 	}
 	return rows
@@ -159,7 +169,7 @@ func BenchmarkColumnFromSQLite(b *testing.B) {
 		}
 		v := tables.Project("shop").View()
 		b.StartTimer()
-		if err := v.Load(context.Background(), v.AllDays(), "page_path", "amount"); err != nil {
+		if _, err := v.OpenAll(context.Background(), columns.Needs{Columns: []string{"page_path", "amount"}}); err != nil {
 			b.Fatal(err)
 		}
 	}

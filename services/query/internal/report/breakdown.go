@@ -110,7 +110,7 @@ func (t *touch) valueOf(h *hit) uint32 {
 	if len(t.columns) == 0 {
 		return 0
 	}
-	return t.columns[h.day].Codes[h.row]
+	return t.columns[h.day].Codes.At(int(h.row))
 }
 
 // each calls yield for each value that the actor belongs to, with the hits that

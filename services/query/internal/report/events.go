@@ -92,17 +92,20 @@ func (r *EventsRequest) newest(ctx context.Context, v *columns.View) ([]found, e
 		}
 		top.user = &user
 	}
-	days := v.Days(r.From, to)
-	for i := len(days) - 1; i >= 0 && len(top.rows) < top.limit; i-- {
-		part, err := r.during(days[i].Start(), days[i].Start()+day-1).open(ctx, v)
+	starts := v.Starts(r.From, to)
+	for i := len(starts) - 1; i >= 0 && len(top.rows) < top.limit; i-- {
+		part, err := r.during(starts[i], starts[i]+day-1).open(ctx, v, listed)
 		if err != nil {
 			return nil, err
 		}
-		top.addDay(days[i], part.passing(0))
+		top.addDay(part.days[0], part.passing(0))
 		top.cut()
 	}
 	return top.rows, nil
 }
+
+// listed is what rows need to be shown: where the raw events are, and their sessions.
+var listed = columns.Needs{Sessions: true, Refs: true}
 
 // found is a row of a day.
 type found struct {
@@ -174,7 +177,7 @@ func raw(ctx context.Context, v *columns.View, rows []found, yield func(*event.E
 		}
 		shown := *e
 		if shown.SessionID == "" {
-			shown.SessionID = v.SessionName(rows[next].day.Sessions()[rows[next].row])
+			shown.SessionID = v.SessionName(rows[next].day.Sessions().At(int(rows[next].row)))
 		}
 		next++
 		return yield(&shown)

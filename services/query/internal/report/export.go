@@ -77,15 +77,15 @@ func Export(ctx context.Context, v *columns.View, r ExportRequest, w io.Writer, 
 		return err
 	}
 	var user *uint32
-	days := v.Days(r.From, r.To)
+	starts := v.Starts(r.From, r.To)
 	if r.UserID != "" {
 		n, known := v.UserNumber(r.UserID)
 		if user = &n; !known {
-			days = nil
+			starts = nil
 		}
 	}
-	for _, d := range days {
-		if err := r.exportDay(ctx, v, d, user, out, sent); err != nil {
+	for _, start := range starts {
+		if err := r.exportDay(ctx, v, start, user, out, sent); err != nil {
 			return err
 		}
 	}
@@ -95,11 +95,12 @@ func Export(ctx context.Context, v *columns.View, r ExportRequest, w io.Writer, 
 	return sent()
 }
 
-func (r *ExportRequest) exportDay(ctx context.Context, v *columns.View, d *columns.Day, user *uint32, out exporter, sent func() error) error {
-	part, err := r.during(d.Start(), d.Start()+day-1).open(ctx, v)
+func (r *ExportRequest) exportDay(ctx context.Context, v *columns.View, start event.Time, user *uint32, out exporter, sent func() error) error {
+	part, err := r.during(start, start+day-1).open(ctx, v, listed)
 	if err != nil {
 		return err
 	}
+	d := part.days[0]
 	rows := d.ByTime()
 	if user != nil {
 		rows = d.RowsOfUser(*user)

@@ -310,11 +310,11 @@ func (r *FunnelRequest) open(ctx context.Context, v *columns.View) (*funnel, err
 	for _, x := range r.Exclusions {
 		selectors = append(selectors, x.Selector)
 	}
-	names := append(propertiesOf(r.Filters, selectors...), r.Unit.columns()...)
+	names := propertiesOf(r.Filters, selectors...)
 	if r.Breakdown != nil {
 		names = append(names, r.Breakdown.Property)
 	}
-	src, err := open(ctx, v, r.From, r.To, names)
+	src, err := open(ctx, v, r.From, r.To, r.Unit.needs(names...))
 	if err != nil {
 		return nil, err
 	}
@@ -891,7 +891,11 @@ func (a *FunnelExplainAnswer) fill(ctx context.Context, f *funnel, c *chain, hit
 		h := hits[c.hit[i]]
 		since := seconds(float64(h.at - c.inTime()[0]))
 		a.Steps[i] = StepFilled{Step: s.Label(), Index: i, Filled: true, At: h.at, Seconds: &since}
-		refs, filled = append(refs, f.source.days[h.day].Ref(h.row)), append(filled, i)
+		days, err := f.source.view.Open(ctx, h.at, h.at, columns.Needs{Refs: true})
+		if err != nil {
+			return err
+		}
+		refs, filled = append(refs, days[0].Ref(h.row)), append(filled, i)
 	}
 	k := 0
 	return f.source.view.Events(ctx, refs, func(e *event.Event) error {

@@ -71,7 +71,7 @@ type heat struct {
 
 // Heatmaps adds up clicks by cell, and the deepest scroll of each session.
 func Heatmaps(ctx context.Context, v *columns.View, r HeatmapRequest) (*HeatmapAnswer, error) {
-	events, err := r.open(ctx, v, heatColumns...)
+	events, err := r.open(ctx, v, columns.Needs{Columns: heatColumns, Sessions: true})
 	if err != nil {
 		return nil, err
 	}
@@ -101,13 +101,12 @@ func (r *HeatmapRequest) addDay(events *reading, dayIndex int, pages map[string]
 	d, keep := events.days[dayIndex], events.passing(dayIndex)
 	paths := events.column(dayIndex, "page_path")
 	value := func(name string, row int) (float64, bool) {
-		c := events.column(dayIndex, name)
-		v := c.Values[c.Codes[row]]
+		v := events.column(dayIndex, name).At(row)
 		return v.Number, v.Kind == event.Numeric
 	}
 	for _, run := range d.Runs() {
 		for row := run.Lo; row < run.Hi; row++ {
-			path := paths.Values[paths.Codes[row]]
+			path := paths.At(row)
 			if !keep.has(row) || path.Kind == event.Absent || (r.Page != "" && path.Text != r.Page) {
 				continue
 			}
@@ -117,7 +116,7 @@ func (r *HeatmapRequest) addDay(events *reading, dayIndex int, pages map[string]
 				pageOf(pages, path.Text).click(x, y, r.Grid)
 			}
 			if depth, ok := value("scroll_depth", row); ok {
-				h, session := pageOf(pages, path.Text), d.Sessions()[row]
+				h, session := pageOf(pages, path.Text), d.Sessions().At(row)
 				h.depths[session] = max(h.depths[session], depth)
 			}
 		}

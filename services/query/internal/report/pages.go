@@ -54,7 +54,7 @@ var pageColumns = []string{"page_url", "page_title", "load_time", "duration"}
 
 // Pages counts views of pages, and how sessions begin and end on them.
 func Pages(ctx context.Context, v *columns.View, r PagesRequest) (*PagesAnswer, error) {
-	events, err := r.open(ctx, v, pageColumns...)
+	events, err := r.open(ctx, v, columns.Needs{Columns: pageColumns, Sessions: true})
 	if err != nil {
 		return nil, err
 	}
@@ -145,17 +145,17 @@ func (s *pageStats) addViews(dayIndex int, run columns.Run, keep passing, who un
 	urls, titles := s.events.column(dayIndex, "page_url"), s.events.column(dayIndex, "page_title")
 	loads, durations := s.events.column(dayIndex, "load_time"), s.events.column(dayIndex, "duration")
 	for row := run.Lo; row < run.Hi; row++ {
-		url := urls.Codes[row]
+		url := urls.Codes.At(row)
 		if !keep.has(row) || url == 0 {
 			continue
 		}
 		user, has := who.of(row)
 		s.views.add(url, user, has)
 		at, sums := timeOf(d, row), &s.page[url]
-		s.visits.add(d.Sessions()[row], url, at)
-		sums.load.add(loads.Values[loads.Codes[row]])
-		sums.duration.add(durations.Values[durations.Codes[row]])
-		if title := titles.Codes[row]; title != 0 && (sums.title == 0 || at >= sums.titled) {
+		s.visits.add(d.Sessions().At(row), url, at)
+		sums.load.add(loads.At(row))
+		sums.duration.add(durations.At(row))
+		if title := titles.Codes.At(row); title != 0 && (sums.title == 0 || at >= sums.titled) {
 			sums.title, sums.titled = title, at
 		}
 	}
@@ -164,8 +164,8 @@ func (s *pageStats) addViews(dayIndex int, run columns.Run, keep passing, who un
 func (s *pageStats) addLeaves(dayIndex int, run columns.Run, keep passing) {
 	urls, durations := s.events.column(dayIndex, "page_url"), s.events.column(dayIndex, "duration")
 	for row := run.Lo; row < run.Hi; row++ {
-		if url := urls.Codes[row]; keep.has(row) && url != 0 {
-			s.page[url].duration.add(durations.Values[durations.Codes[row]])
+		if url := urls.Codes.At(row); keep.has(row) && url != 0 {
+			s.page[url].duration.add(durations.At(row))
 		}
 	}
 }

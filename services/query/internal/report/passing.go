@@ -16,10 +16,11 @@ type reading struct {
 	kept  []passing // by day, once asked for
 }
 
-// open reads the days from … to, with the columns that the request and the report look at.
-func (c *Common) open(ctx context.Context, v *columns.View, names ...string) (*reading, error) {
-	names = append(append(propertiesOf(c.Filters), c.Unit.columns()...), names...)
-	s, err := open(ctx, v, c.From, c.To, names)
+// open reads the days from … to, with what the request and the report look at.
+func (c *Common) open(ctx context.Context, v *columns.View, n columns.Needs) (*reading, error) {
+	unit := c.Unit.needs(append(propertiesOf(c.Filters), n.Columns...)...)
+	n.Columns, n.Sessions = unit.Columns, n.Sessions || unit.Sessions
+	s, err := open(ctx, v, c.From, c.To, n)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +59,7 @@ func (r *reading) passing(dayIndex int) passing {
 
 // units are those whom a report counts, by row of a day.
 type units struct {
-	numbers []uint32
+	numbers *columns.Codes
 	absent  bool // number 0 is nobody
 }
 
@@ -69,7 +70,7 @@ func (r *reading) units(dayIndex int) units {
 
 // of is the unit of a row, if it has one.
 func (u units) of(row int) (n uint32, ok bool) {
-	n = u.numbers[row]
+	n = u.numbers.At(row)
 	return n, n != 0 || !u.absent
 }
 

@@ -136,11 +136,13 @@ func (r *PathsRequest) open(ctx context.Context, v *columns.View) (*ways, error)
 		}
 		selectors = append(selectors, *s)
 	}
-	names := append(propertiesOf(r.Filters, selectors...), r.Unit.columns()...)
+	names := propertiesOf(r.Filters, selectors...)
 	if r.By != eventType {
 		names = append(names, r.By)
 	}
-	src, err := open(ctx, v, r.From, r.To, names)
+	needs := r.Unit.needs(names...)
+	needs.Sessions = true
+	src, err := open(ctx, v, r.From, r.To, needs)
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +173,7 @@ func (w *ways) numberTypes() {
 // item is the code of a hit's item.
 func (w *ways) item(h *hit) uint32 {
 	if w.request.By != eventType {
-		return w.items[h.day].Codes[h.row]
+		return w.items[h.day].Codes.At(int(h.row))
 	}
 	runs := w.source.days[h.day].Runs()
 	n := sort.Search(len(runs), func(i int) bool { return runs[i].Hi > int(h.row) })
@@ -204,7 +206,7 @@ func (w *ways) sessions(hits []hit) [][]hit {
 	var order []uint32
 	bySession := map[uint32][]hit{}
 	for _, h := range hits {
-		n := w.source.days[h.day].Sessions()[h.row]
+		n := w.source.days[h.day].Sessions().At(int(h.row))
 		if _, ok := bySession[n]; !ok {
 			order = append(order, n)
 		}

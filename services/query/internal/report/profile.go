@@ -120,17 +120,20 @@ type userRows struct {
 
 func (r *ProfileRequest) rowsOf(ctx context.Context, v *columns.View, user uint32) (*userRows, error) {
 	rows := &userRows{types: map[string]int{}}
-	for _, d := range v.Days(r.From, r.To) {
-		of := d.RowsOfUser(user)
-		if len(of) == 0 {
-			continue
-		}
-		part, err := r.during(d.Start(), d.Start()+day-1).open(ctx, v)
+	for _, start := range v.Starts(r.From, r.To) {
+		days, err := v.Open(ctx, start, start, columns.Needs{})
 		if err != nil {
 			return nil, err
 		}
-		keep := part.passing(0)
-		for _, row := range of {
+		if !days[0].HasUser(user) {
+			continue
+		}
+		part, err := r.during(start, start+day-1).open(ctx, v, listed)
+		if err != nil {
+			return nil, err
+		}
+		d, keep := part.days[0], part.passing(0)
+		for _, row := range d.RowsOfUser(user) {
 			if keep.has(int(row)) {
 				rows.list = append(rows.list, found{d, row, timeOf(d, int(row))})
 				rows.types[typeOf(d, row)]++
@@ -217,7 +220,7 @@ func sessionsOf(v *columns.View, rows []found) []userSession {
 	var sessions []userSession
 	index := map[uint32]int{}
 	for _, f := range rows {
-		number := f.day.Sessions()[f.row]
+		number := f.day.Sessions().At(int(f.row))
 		i, known := index[number]
 		if !known {
 			i = len(sessions)

@@ -43,7 +43,7 @@ func ReadRealtime(p *Params, env Env) (RealtimeRequest, error) {
 
 // Realtime counts the last hour, minute by minute where it is nearest.
 func Realtime(ctx context.Context, v *columns.View, r RealtimeRequest) (*RealtimeAnswer, error) {
-	events, err := r.open(ctx, v, "page_url")
+	events, err := r.open(ctx, v, columns.Needs{Columns: []string{"page_url"}})
 	if err != nil {
 		return nil, err
 	}

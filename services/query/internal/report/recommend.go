@@ -95,7 +95,7 @@ type shelves struct {
 }
 
 func (r *RecommendRequest) shelves(ctx context.Context, v *columns.View) (*shelves, error) {
-	events, err := r.open(ctx, v, "product_id", "items")
+	events, err := r.open(ctx, v, columns.Needs{Columns: []string{"product_id", "items"}})
 	if err != nil {
 		return nil, err
 	}
@@ -106,15 +106,15 @@ func (r *RecommendRequest) shelves(ctx context.Context, v *columns.View) (*shelv
 			return nil, err
 		}
 		keep, who := events.passing(i), events.units(i)
-		ids, items := events.column(i, "product_id").Codes, events.column(i, "items").Codes
+		ids, items := &events.column(i, "product_id").Codes, &events.column(i, "items").Codes
 		for _, run := range d.Runs() {
 			if run.Type != "product_view" && run.Type != "cart_add" && run.Type != purchase {
 				continue
 			}
 			for row := run.Lo; row < run.Hi; row++ {
 				if user, ok := who.of(row); ok && keep.has(row) {
-					s.add(user, single[ids[row]])
-					s.add(user, several[items[row]])
+					s.add(user, single[ids.At(row)])
+					s.add(user, several[items.At(row)])
 				}
 			}
 		}

@@ -173,7 +173,7 @@ func (r *RetentionRequest) open(ctx context.Context, v *columns.View) (*retentio
 	start.Filters = slices.Concat(start.Filters, r.StartFilters)
 	back.Filters = slices.Concat(back.Filters, r.ReturnFilters)
 	ever := Selector{Event: start.Event, Name: start.Name}
-	names := append(propertiesOf(r.Filters, start, back, ever), r.Unit.columns()...)
+	names := propertiesOf(r.Filters, start, back, ever)
 	if r.Breakdown != nil {
 		names = append(names, r.Breakdown.Property)
 	}
@@ -181,7 +181,7 @@ func (r *RetentionRequest) open(ctx context.Context, v *columns.View) (*retentio
 	if r.Cohort != "recurring" {
 		from = 0 // the first event may be older than the range
 	}
-	src, err := open(ctx, v, from, r.To, names)
+	src, err := open(ctx, v, from, r.To, r.Unit.needs(names...))
 	if err != nil {
 		return nil, err
 	}

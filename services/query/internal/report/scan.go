@@ -22,29 +22,23 @@ type source struct {
 	columns map[string][]*columns.Column // by name, then by index into days
 }
 
-// open reads the columns named; a name may stand several times.
-func open(ctx context.Context, v *columns.View, from, to event.Time, names []string) (*source, error) {
-	s := &source{view: v, from: from, to: to, days: v.Days(from, to), columns: map[string][]*columns.Column{}}
-	names = slices.Compact(slices.Sorted(slices.Values(names)))
-	names = slices.DeleteFunc(names, func(name string) bool { return name == timestampField })
-	if i := slices.Index(names, sessionField); i >= 0 {
-		names = slices.Delete(names, i, i+1)
-		s.columns[sessionField] = sessionColumns(v, s.days)
-	}
-	if len(names) == 0 {
-		return s, ctx.Err()
-	}
-	if err := v.Load(ctx, s.days, names...); err != nil {
+// open reads what a query needs; a name of a column may stand several times.
+func open(ctx context.Context, v *columns.View, from, to event.Time, n columns.Needs) (s *source, err error) {
+	s = &source{view: v, from: from, to: to, columns: map[string][]*columns.Column{}}
+	bySession := slices.Contains(n.Columns, sessionField)
+	n.Sessions = n.Sessions || bySession
+	n.Columns = slices.Compact(slices.Sorted(slices.Values(n.Columns)))
+	n.Columns = slices.DeleteFunc(n.Columns, func(name string) bool { return name == timestampField || name == sessionField })
+	if s.days, err = v.Open(ctx, from, to, n); err != nil {
 		return nil, err
 	}
 	for _, d := range s.days {
-		found, err := d.Columns(ctx, names...)
-		if err != nil {
-			return nil, err
+		for _, name := range n.Columns {
+			s.columns[name] = append(s.columns[name], d.Column(name))
 		}
-		for i, name := range names {
-			s.columns[name] = append(s.columns[name], found[i])
-		}
+	}
+	if bySession {
+		s.columns[sessionField] = sessionColumns(v, s.days)
 	}
 	return s, ctx.Err()
 }
@@ -80,14 +74,15 @@ func sessionColumns(v *columns.View, days []*columns.Day) []*columns.Column {
 	values := []event.Value{{}}
 	found := make([]*columns.Column, len(days))
 	for i, d := range days {
-		found[i] = &columns.Column{Codes: make([]uint32, d.Len())}
-		for row, session := range d.Sessions() {
+		rows := d.Sessions().Unpack(nil, 0, d.Len())
+		for row, session := range rows {
 			if codes[session] == 0 {
 				codes[session] = uint32(len(values))
 				values = append(values, event.TextValue(v.SessionName(session)))
 			}
-			found[i].Codes[row] = codes[session]
+			rows[row] = codes[session]
 		}
+		found[i] = &columns.Column{Codes: columns.CodesOf(rows)}
 	}
 	for _, c := range found {
 		c.Values = values
@@ -177,9 +172,9 @@ func (m *matcher) node(n *node, dayIndex, lo int, marks []bool) {
 			marks[i] = marks[i] && n.moment(event.Value{Kind: event.Numeric, Number: float64(d.Start() + event.Time(t))})
 		}
 	default:
-		yes := n.yes
-		for i, code := range n.columns[dayIndex].Codes[lo : lo+len(marks)] {
-			marks[i] = marks[i] && yes[code]
+		yes, codes := n.yes, &n.columns[dayIndex].Codes
+		for i := range marks {
+			marks[i] = marks[i] && yes[codes.At(lo+i)]
 		}
 	}
 }
@@ -254,14 +249,15 @@ func (s *source) actors(u Unit) *actors {
 }
 
 // of are the actors of a day's rows, by row; absent says that number 0 is nobody.
-func (a *actors) of(dayIndex int) (numbers []uint32, absent bool) {
+func (a *actors) of(dayIndex int) (numbers *columns.Codes, absent bool) {
 	switch a.unit.Kind {
 	case SessionUnit:
 		return a.source.days[dayIndex].Sessions(), false
 	case PropertyUnit:
-		return a.columns[dayIndex].Codes, true
+		return &a.columns[dayIndex].Codes, true
 	}
-	return a.source.days[dayIndex].Users(), false
+	users := columns.CodesOf(a.source.days[dayIndex].Users())
+	return &users, false
 }
 
 // name is how an actor stands in an answer.
@@ -292,12 +288,12 @@ func (a *actors) number(name string) (uint32, bool) {
 	return 0, false
 }
 
-// columns is the column that a unit reads, if any.
-func (u Unit) columns() []string {
+// needs is what is read to tell units apart, with these columns.
+func (u Unit) needs(names ...string) columns.Needs {
 	if u.Kind == PropertyUnit {
-		return []string{u.Property}
+		names = append(names, u.Property)
 	}
-	return nil
+	return columns.Needs{Columns: names, Sessions: u.Kind == SessionUnit}
 }
 
 // stretch is the part of a run whose rows belong to actors lo … hi-1: a slice
@@ -446,7 +442,7 @@ func (g *gather) read(dayIndex int, d *columns.Day, run columns.Run, p partition
 	times, start := d.Times(), d.Start()
 	for i := range g.steps {
 		row := lo + i
-		actor, at := numbers[row], times[row]
+		actor, at := numbers.At(row), times[row]
 		if g.steps[i]|g.others[i] == 0 && !between(i) || at < first || at > last || actor < p.lo || actor >= p.hi || absent && actor == 0 {
 			continue
 		}

@@ -46,7 +46,7 @@ func Stats(ctx context.Context, v *columns.View, r StatsRequest) (*StatsAnswer, 
 	if err != nil {
 		return nil, err
 	}
-	events, err := r.open(ctx, v)
+	events, err := r.open(ctx, v, columns.Needs{})
 	if err != nil {
 		return nil, err
 	}

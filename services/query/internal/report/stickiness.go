@@ -42,7 +42,7 @@ func Stickiness(ctx context.Context, v *columns.View, r *StickinessRequest) (*St
 		return nil, err
 	}
 	buckets = buckets.group(r.IntervalCount)
-	src, err := open(ctx, v, r.From, r.To, append(propertiesOf(r.Filters, r.Event), r.Unit.columns()...))
+	src, err := open(ctx, v, r.From, r.To, r.Unit.needs(propertiesOf(r.Filters, r.Event)...))
 	if err != nil {
 		return nil, err
 	}

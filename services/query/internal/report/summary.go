@@ -123,7 +123,7 @@ func (c *Common) previous() (from, to event.Time) {
 
 // overview adds up a range in one pass.
 func overview(ctx context.Context, v *columns.View, c *Common) (o Overview, err error) {
-	events, err := c.open(ctx, v, "amount")
+	events, err := c.open(ctx, v, columns.Needs{Columns: []string{"amount"}, Sessions: true})
 	if err != nil {
 		return o, err
 	}
@@ -134,7 +134,7 @@ func overview(ctx context.Context, v *columns.View, c *Common) (o Overview, err 
 			return o, err
 		}
 		keep, who := events.passing(i), events.units(i)
-		for row, session := range d.Sessions() {
+		for row := range d.Len() {
 			if !keep.has(row) {
 				continue
 			}
@@ -143,7 +143,7 @@ func overview(ctx context.Context, v *columns.View, c *Common) (o Overview, err 
 			if u, ok := who.of(row); ok {
 				counted.add(u)
 			}
-			seen[session].add(timeOf(d, row))
+			seen[d.Sessions().At(row)].add(timeOf(d, row))
 		}
 		o.addTypes(d, keep, events.column(i, "amount"), seen)
 	}
@@ -163,9 +163,9 @@ func (o *Overview) addTypes(d *columns.Day, keep passing, amounts *columns.Colum
 			switch run.Type {
 			case pageView:
 				o.PageViews++
-				seen[d.Sessions()[row]].views++
+				seen[d.Sessions().At(row)].views++
 			case purchase:
-				amount, _ := numberOf(amounts.Values[amounts.Codes[row]])
+				amount, _ := numberOf(amounts.At(row))
 				o.Revenue += amount
 			}
 		}
@@ -214,10 +214,12 @@ func (o *Overview) addSessions(seen []sessionSpan) {
 // newUsers is how many of the users have no event before from.
 func newUsers(ctx context.Context, v *columns.View, from event.Time, users *tally) (int, error) {
 	known := newTally(v.UserCount())
-	for _, d := range v.Days(math.MinInt32*day, from-1) {
-		if err := ctx.Err(); err != nil {
+	for _, start := range v.Starts(math.MinInt32*day, from-1) {
+		days, err := v.Open(ctx, start, start, columns.Needs{})
+		if err != nil {
 			return 0, err
 		}
+		d := days[0]
 		for row, u := range d.Users() {
 			if d.Start()+event.Time(d.Times()[row]) < from && users.has(u) {
 				known.add(u)
@@ -260,7 +262,7 @@ func (r *SummaryRequest) tops(ctx context.Context, v *columns.View, a *SummaryAn
 	for i, l := range lists {
 		names[i] = l.property
 	}
-	events, err := r.open(ctx, v, names...)
+	events, err := r.open(ctx, v, columns.Needs{Columns: names})
 	if err != nil {
 		return err
 	}
@@ -313,15 +315,15 @@ func (r *reading) valueStats(property, only string) []ValueStat {
 	values := r.values(property)
 	counts := newPairs(len(values), r.who.count)
 	for i, d := range r.days {
-		keep, who, codes := r.passing(i), r.units(i), r.column(i, property).Codes
+		keep, who, codes := r.passing(i), r.units(i), &r.column(i, property).Codes
 		for _, run := range d.Runs() {
 			if only != "" && run.Type != only {
 				continue
 			}
 			for row := run.Lo; row < run.Hi; row++ {
-				if keep.has(row) && codes[row] != 0 {
+				if code := codes.At(row); keep.has(row) && code != 0 {
 					user, has := who.of(row)
-					counts.add(codes[row], user, has)
+					counts.add(code, user, has)
 				}
 			}
 		}

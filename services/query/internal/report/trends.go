@@ -232,8 +232,10 @@ func (r *TrendsRequest) compute(ctx context.Context, v *columns.View, chosen []e
 
 func (t *trends) open(ctx context.Context, v *columns.View) (err error) {
 	r := t.request
-	names := slices.Clone(r.Unit.columns())
+	needs := r.Unit.needs()
+	names := needs.Columns
 	for _, s := range r.Series {
+		needs.Sessions = needs.Sessions || s.Metric == "sessions"
 		names = append(names, propertiesOf(r.Filters, s.Selector)...)
 		if s.Property != "" {
 			names = append(names, s.Property)
@@ -242,7 +244,8 @@ func (t *trends) open(ctx context.Context, v *columns.View) (err error) {
 	if r.Breakdown != nil {
 		names = append(names, r.Breakdown.Property)
 	}
-	if t.source, err = open(ctx, v, r.From, r.To, names); err != nil {
+	needs.Columns = names
+	if t.source, err = open(ctx, v, r.From, r.To, needs); err != nil {
 		return err
 	}
 	t.actors = t.source.actors(r.Unit)
@@ -335,12 +338,12 @@ func (t *trends) frequencies(ctx context.Context, values int) ([]int, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		codes := t.source.columns[t.request.Breakdown.Property][day].Codes
+		codes := &t.source.columns[t.request.Breakdown.Property][day].Codes
 		for series := range t.series {
 			t.rows(day, series, func(lo, hi int, keep []bool) {
-				for i, code := range codes[lo:hi] {
-					if keep == nil || keep[i] {
-						counts[code]++
+				for row := lo; row < hi; row++ {
+					if keep == nil || keep[row-lo] {
+						counts[codes.At(row)]++
 					}
 				}
 			})
@@ -527,9 +530,9 @@ func (t *tally) join(o *tally) {
 // day counts one day's rows of one series.
 func (t *trends) day(dayIndex, series int, s *trendSeries) {
 	d := t.source.days[dayIndex]
-	var codes []uint32
+	var codes *columns.Codes
 	if t.request.Breakdown != nil {
-		codes = t.source.columns[t.request.Breakdown.Property][dayIndex].Codes
+		codes = &t.source.columns[t.request.Breakdown.Property][dayIndex].Codes
 	}
 	add := t.adder(dayIndex, series)
 	times, all := d.Times(), s.groups-1
@@ -546,7 +549,7 @@ func (t *trends) day(dayIndex, series int, s *trendSeries) {
 			add(s.at(all, bucket), row)
 			add(s.at(all, s.buckets-1), row)
 			if codes != nil {
-				group := int(t.groups[codes[row]])
+				group := int(t.groups[codes.At(row)])
 				add(s.at(group, bucket), row)
 				add(s.at(group, s.buckets-1), row)
 			}
@@ -563,18 +566,18 @@ func (t *trends) adder(dayIndex, series int) func(c *trendCell, row int) {
 	case "users":
 		numbers, absent := t.actors.of(dayIndex)
 		return func(c *trendCell, row int) {
-			if n := numbers[row]; n != 0 || !absent {
+			if n := numbers.At(row); n != 0 || !absent {
 				c.see(n, t.actors.count)
 			}
 		}
 	case "sessions":
 		numbers := t.source.days[dayIndex].Sessions()
-		return func(c *trendCell, row int) { c.see(numbers[row], t.source.view.SessionCount()) }
+		return func(c *trendCell, row int) { c.see(numbers.At(row), t.source.view.SessionCount()) }
 	}
-	codes, numbers := t.source.columns[t.request.Series[series].Property][dayIndex].Codes, t.numbers[series]
+	codes, numbers := &t.source.columns[t.request.Series[series].Property][dayIndex].Codes, t.numbers[series]
 	_, ranked := percentiles[metric]
 	return func(c *trendCell, row int) {
-		switch v := numbers[codes[row]]; {
+		switch v := numbers[codes.At(row)]; {
 		case math.IsNaN(v):
 		case ranked:
 			c.values = append(c.values, v)
