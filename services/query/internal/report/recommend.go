@@ -72,7 +72,10 @@ func Recommend(ctx context.Context, v *columns.View, r RecommendRequest) (*Recom
 		"score":    "users of both / √(users of one × users of the other), summed over the user's products; by popularity: the part of users",
 		"lift":     "users of both × all users / (users of one × users of the other)",
 	}}
-	seeds := r.seeds(v, s)
+	seeds, err := r.seeds(ctx, v, s)
+	if err != nil {
+		return nil, err
+	}
 	if found := s.together(seeds); len(found) > 0 {
 		answer.Recommendations, answer.BasedOn = found, "user"
 		if r.ProductID != "" {
@@ -197,27 +200,43 @@ func (s *shelves) sort() {
 }
 
 // seeds are the products to start from: the one asked about, or the user's own.
-func (r *RecommendRequest) seeds(v *columns.View, s *shelves) []uint32 {
+func (r *RecommendRequest) seeds(ctx context.Context, v *columns.View, s *shelves) (seeds []uint32, err error) {
 	if r.ProductID != "" {
 		if n, known := s.byName[r.ProductID]; known {
-			return []uint32{n}
+			seeds = []uint32{n}
 		}
-		return nil
+		return seeds, nil
 	}
 	user, known := v.UserNumber(r.UserID)
-	if r.UserID == "" || !known || r.Unit.Kind != UserUnit {
-		return nil
+	if r.UserID == "" || !known {
+		return nil, nil
 	}
-	for _, basket := range s.baskets {
-		if uint32(basket[0]>>32) == user {
-			seeds := make([]uint32, len(basket))
-			for i, p := range basket {
-				seeds[i] = uint32(p)
-			}
-			return seeds
+	byUser := s
+	if r.Unit.Kind != UserUnit { // the user's own products are the user's, whoever is counted
+		own := *r
+		own.Unit = Unit{}
+		if byUser, err = own.shelves(ctx, v); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	for _, p := range byUser.basketOf(user) {
+		if n, known := s.byName[byUser.names[p]]; known {
+			seeds = append(seeds, n)
+		}
+	}
+	return seeds, nil
+}
+
+// basketOf is the products of a user.
+func (s *shelves) basketOf(user uint32) (products []uint32) {
+	for _, basket := range s.baskets {
+		if uint32(basket[0]>>32) == user {
+			for _, p := range basket {
+				products = append(products, uint32(p))
+			}
+		}
+	}
+	return products
 }
 
 // together are the products that users of the seeds also had to do with, best first.
