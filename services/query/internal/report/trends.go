@@ -125,7 +125,7 @@ type TrendsAnswer struct {
 	Complete   []bool         `json:"complete"`
 	Series     []SeriesResult `json:"series"`
 	Formula    *FormulaResult `json:"formula,omitempty"`
-	Previous   []SeriesResult `json:"previous,omitempty"`
+	Previous   []SeriesResult `json:"previous,omitzero"`
 	PreviousF  *FormulaResult `json:"previous_formula,omitempty"`
 	PreviousB  []string       `json:"previous_buckets,omitempty"`
 	Definition Definition     `json:"definition"`
@@ -145,7 +145,7 @@ type SeriesResult struct {
 type FormulaResult struct {
 	Values     []float64          `json:"values"`
 	Total      float64            `json:"total"`
-	Breakdowns []FormulaBreakdown `json:"breakdowns,omitempty"`
+	Breakdowns []FormulaBreakdown `json:"breakdowns,omitzero"`
 }
 
 // FormulaBreakdown is the formula of those with one value.
@@ -680,6 +680,7 @@ func (t *trends) formula() *FormulaResult {
 	if t.request.Breakdown == nil {
 		return f
 	}
+	f.Breakdowns = make([]FormulaBreakdown, 0, len(t.chosen)+1)
 	for group, v := range t.chosen {
 		values, total := t.computed(group)
 		f.Breakdowns = append(f.Breakdowns, FormulaBreakdown{labelOf(v), values, total})
