@@ -448,7 +448,7 @@ func (t *retention) breakdowns(ctx context.Context) ([]RetentionBreakdown, error
 // eachValue calls yield for each value that an actor belongs to. History before
 // the range tells who is new, but touches nobody.
 func (t *retention) eachValue(hits []hit, yield func(value uint32, hits []hit)) {
-	counted := within(hits, t.request.From, forever)
+	counted := t.touch.only(within(hits, t.request.From, forever), func(h *hit) bool { return h.steps&(startBit|returnBit) != 0 })
 	switch t.request.Breakdown.Attribution {
 	case "first_touch":
 		yield(t.touch.firstTouch(counted), hits)
