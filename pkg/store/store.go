@@ -22,6 +22,7 @@ type Store interface {
 	DeadLetters
 	Projects
 	Segments
+	Jobs
 
 	// Ping is nil when the store answers, else fault.Unavailable.
 	Ping(ctx context.Context) error
@@ -54,6 +55,15 @@ type Events interface {
 
 	// Event is one event by its id, or ErrNotFound.
 	Event(ctx context.Context, project, id string) (*event.Event, error)
+
+	// EraseEvents leaves of these events of a project nothing but tombstones:
+	// key, batch id and position, by which InsertEvents goes on knowing every
+	// late copy for what it is. Other methods know the events no more. The
+	// entries of their batches then count all their tombstones as Erased, and
+	// are written at the given time or keep their own if it is later, so that
+	// those who follow the journal learn of it. Ids that are not there are left
+	// out. After an error any part may be done; calling again does the rest.
+	EraseEvents(ctx context.Context, project string, ids []string, at event.Time) error
 }
 
 // Batch is the journal's entry for one message and project: the proof of what
@@ -66,12 +76,13 @@ type Batch struct {
 	Stored       int
 	Duplicates   int
 	DeadLettered int
+	Erased       int     // of those stored; EraseEvents alone writes it, RecordBatches leaves it as it is
 	Days         []int32 // UTC days (since 1970-01-01) on which its stored events fall, ascending
 }
 
 // Journal is the list of batches, written after their events.
 type Journal interface {
-	// RecordBatches upserts entries by ID and Project: recording one again replaces it.
+	// RecordBatches upserts entries by ID and Project: recording one again replaces all but Erased.
 	RecordBatches(ctx context.Context, batches []Batch) error
 
 	// Batches returns entries of all projects with (WrittenAt, ID, Project)
@@ -183,8 +194,8 @@ type Segments interface {
 	// written or deleted meanwhile are seen or not.
 	Segments(ctx context.Context, project string, from, to int32, names []string, yield func(*Segment) error) error
 
-	// DeleteSegments deletes what Segments would find.
-	DeleteSegments(ctx context.Context, project string, from, to int32, names []string) error
+	// DeleteSegments deletes what Segments would find, and says how many there were.
+	DeleteSegments(ctx context.Context, project string, from, to int32, names []string) (int, error)
 }
 
 // What an answer can be besides the thing asked for.

@@ -41,7 +41,7 @@ func (s *Store) PutDeadLetters(ctx context.Context, letters []store.DeadLetter) 
 	for i := range sorted {
 		writes[i] = putDeadLetter(&sorted[i])
 	}
-	return kind(ctx, fmt.Sprintf("put %d dead letters", len(letters)), upsert(ctx, s.deadLetters, writes))
+	return kind(ctx, fmt.Sprintf("put %d dead letters", len(letters)), update(ctx, s.deadLetters, writes))
 }
 
 func putDeadLetter(l *store.DeadLetter) mongo.WriteModel {

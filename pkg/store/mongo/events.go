@@ -135,7 +135,7 @@ func (s *Store) EventsOfBatches(ctx context.Context, project string, ids []strin
 
 func (s *Store) eventsOf(ctx context.Context, project string, ids []string) (map[string][]*event.Event, error) {
 	cursor, err := s.events.Find(ctx,
-		bson.D{{Key: "batch_id", Value: bson.D{{Key: "$in", Value: ids}}}, {Key: "project", Value: project}},
+		bson.D{{Key: "batch_id", Value: bson.D{{Key: "$in", Value: ids}}}, {Key: "project", Value: project}, living},
 		options.Find().SetSort(bson.D{{Key: "batch_id", Value: 1}, {Key: "position", Value: 1}}))
 	if err != nil {
 		return nil, err
@@ -154,7 +154,7 @@ func (s *Store) eventsOf(ctx context.Context, project string, ids []string) (map
 
 // Event is described by store.Events.
 func (s *Store) Event(ctx context.Context, project, id string) (*event.Event, error) {
-	doc, err := s.events.FindOne(ctx, bson.D{{Key: "_id", Value: key(project, id)}}).Raw()
+	doc, err := s.events.FindOne(ctx, bson.D{{Key: "_id", Value: key(project, id)}, living}).Raw()
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return nil, store.ErrNotFound
 	}

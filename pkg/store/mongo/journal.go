@@ -16,7 +16,7 @@ import (
 
 // batch is a journal entry as the collection has it.
 type batch struct {
-	Key          string        `bson:"_id"`
+	Key          string        `bson:"_id,omitempty"`
 	ID           string        `bson:"batch_id"`
 	Project      string        `bson:"project"`
 	WrittenAt    bson.DateTime `bson:"written_at"`
@@ -24,6 +24,7 @@ type batch struct {
 	Stored       int           `bson:"stored"`
 	Duplicates   int           `bson:"duplicates"`
 	DeadLettered int           `bson:"dead_lettered"`
+	Erased       int           `bson:"erased,omitempty"` // left out of what RecordBatches writes
 	Days         []int32       `bson:"days"`
 }
 
@@ -38,7 +39,7 @@ func batchOf(b *store.Batch) batch {
 func (b *batch) entry() store.Batch {
 	return store.Batch{
 		ID: b.ID, Project: b.Project, WrittenAt: event.Time(b.WrittenAt), ReceivedAt: event.Time(b.ReceivedAt),
-		Stored: b.Stored, Duplicates: b.Duplicates, DeadLettered: b.DeadLettered, Days: append([]int32(nil), b.Days...),
+		Stored: b.Stored, Duplicates: b.Duplicates, DeadLettered: b.DeadLettered, Erased: b.Erased, Days: append([]int32(nil), b.Days...),
 	}
 }
 
@@ -52,18 +53,20 @@ func (s *Store) RecordBatches(ctx context.Context, batches []store.Batch) error 
 	slices.SortStableFunc(docs, func(a, b batch) int { return cmp.Compare(a.Key, b.Key) })
 	writes := make([]mongo.WriteModel, len(docs))
 	for i := range docs {
-		writes[i] = mongo.NewReplaceOneModel().SetFilter(bson.D{{Key: "_id", Value: docs[i].Key}}).SetReplacement(docs[i]).SetUpsert(true)
+		id := bson.D{{Key: "_id", Value: docs[i].Key}}
+		docs[i].Key = "" // the upsert takes it from there
+		writes[i] = mongo.NewUpdateOneModel().SetFilter(id).SetUpdate(bson.D{{Key: "$set", Value: docs[i]}}).SetUpsert(true)
 	}
-	return kind(ctx, fmt.Sprintf("record %d batches", len(batches)), upsert(ctx, s.batches, writes))
+	return kind(ctx, fmt.Sprintf("record %d batches", len(batches)), update(ctx, s.batches, writes))
 }
 
 // mostUpdates is how many updates one command carries; compatible servers break on more.
 const mostUpdates = 80
 
-// upsert runs updates that stand in the order of their keys: concurrent ones
+// update runs updates that stand in the order of their keys: concurrent ones
 // in random orders deadlock on some servers. Two that insert the same key at
 // once make one of them fail as a duplicate; trying again then updates.
-func upsert(ctx context.Context, in *mongo.Collection, writes []mongo.WriteModel) error {
+func update(ctx context.Context, in *mongo.Collection, writes []mongo.WriteModel) error {
 	for some := range slices.Chunk(writes, mostUpdates) {
 		var err error
 		for range 3 {

@@ -34,6 +34,7 @@ type Store struct {
 	deadLetters *mongo.Collection
 	projects    *mongo.Collection
 	segments    *mongo.Collection
+	jobs        *mongo.Collection
 }
 
 // Open connects, waits for the server at most cfg.Start, and makes the indexes
@@ -55,6 +56,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		deadLetters: db.Collection("dead_letters"),
 		projects:    db.Collection("projects"),
 		segments:    db.Collection("segments"),
+		jobs:        db.Collection("jobs"),
 	}
 	if err := client.Ping(ctx, readpref.Primary()); err != nil {
 		_ = s.Close()
@@ -78,6 +80,7 @@ func (s *Store) ensureIndexes(ctx context.Context) error {
 		{s.batches, bson.D{{Key: "written_at", Value: 1}, {Key: "batch_id", Value: 1}, {Key: "project", Value: 1}}},
 		{s.deadLetters, bson.D{{Key: "project", Value: 1}, {Key: "_id", Value: 1}}},
 		{s.segments, bson.D{{Key: "project", Value: 1}, {Key: "day", Value: 1}, {Key: "name", Value: 1}, {Key: "part", Value: 1}}},
+		{s.jobs, bson.D{{Key: "finished_at", Value: 1}, {Key: "created_at", Value: 1}}},
 	} {
 		if _, err := index.on.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: index.keys}); err != nil {
 			return fmt.Errorf("%s: %w", index.on.Name(), err)

@@ -2,7 +2,6 @@ package mongo
 
 import (
 	"context"
-	"errors"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -89,16 +88,5 @@ func (s *Store) CreateProject(ctx context.Context, p store.Project) error {
 func (s *Store) UpdateProject(ctx context.Context, p store.Project) error {
 	doc := projectOf(&p)
 	doc.Revision++
-	result, err := s.projects.ReplaceOne(ctx, bson.D{{Key: "_id", Value: p.ID}, {Key: "revision", Value: p.Revision}}, doc)
-	if err != nil || result.MatchedCount == 1 {
-		return kind(ctx, "update project "+p.ID, err)
-	}
-	err = s.projects.FindOne(ctx, bson.D{{Key: "_id", Value: p.ID}}).Err()
-	switch {
-	case errors.Is(err, mongo.ErrNoDocuments):
-		return store.ErrNotFound
-	case err != nil:
-		return kind(ctx, "update project "+p.ID, err)
-	}
-	return store.ErrConflict
+	return replaceRevision(ctx, s.projects, "update project "+p.ID, p.ID, p.Revision, doc)
 }

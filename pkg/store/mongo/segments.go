@@ -42,7 +42,7 @@ func (s *Store) PutSegments(ctx context.Context, segments []store.Segment) error
 	for i := range docs {
 		writes[i] = mongo.NewReplaceOneModel().SetFilter(bson.D{{Key: "_id", Value: docs[i].Key}}).SetReplacement(docs[i]).SetUpsert(true)
 	}
-	return kind(ctx, fmt.Sprintf("put %d segments", len(segments)), upsert(ctx, s.segments, writes))
+	return kind(ctx, fmt.Sprintf("put %d segments", len(segments)), update(ctx, s.segments, writes))
 }
 
 // Segments is described by store.Segments.
@@ -74,7 +74,10 @@ func segmentsFilter(project string, from, to int32, names []string) bson.D {
 }
 
 // DeleteSegments is described by store.Segments.
-func (s *Store) DeleteSegments(ctx context.Context, project string, from, to int32, names []string) error {
-	_, err := s.segments.DeleteMany(ctx, segmentsFilter(project, from, to, names))
-	return kind(ctx, "delete segments", err)
+func (s *Store) DeleteSegments(ctx context.Context, project string, from, to int32, names []string) (int, error) {
+	result, err := s.segments.DeleteMany(ctx, segmentsFilter(project, from, to, names))
+	if err != nil {
+		return 0, kind(ctx, "delete segments", err)
+	}
+	return int(result.DeletedCount), nil
 }

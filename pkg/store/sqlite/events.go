@@ -170,7 +170,7 @@ func (s *Store) EventsOfBatches(ctx context.Context, project string, ids []strin
 }
 
 func (s *Store) eventsOfBatch(ctx context.Context, project, id string) ([]event.Event, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT position, body FROM events WHERE batch_id = ? AND project = ? ORDER BY position`, id, project)
+	rows, err := s.read.QueryContext(ctx, `SELECT position, body FROM events WHERE batch_id = ? AND project = ? AND body <> '{}' ORDER BY position`, id, project)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +195,7 @@ func (s *Store) eventsOfBatch(ctx context.Context, project, id string) ([]event.
 func (s *Store) Event(ctx context.Context, project, id string) (*event.Event, error) {
 	var batch, body string
 	var position int
-	err := s.read.QueryRowContext(ctx, `SELECT batch_id, position, body FROM events WHERE project = ? AND event_id = ?`, project, id).
+	err := s.read.QueryRowContext(ctx, `SELECT batch_id, position, body FROM events WHERE project = ? AND event_id = ? AND body <> '{}'`, project, id).
 		Scan(&batch, &position, &body)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, store.ErrNotFound

@@ -28,8 +28,9 @@ func (t *transaction) recordBatch(b *store.Batch) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.Exec(`INSERT OR REPLACE INTO batches (written_at, batch_id, project, received_at, stored, duplicates, dead_lettered, days)
-		VALUES (?,?,?,?,?,?,?,?)`, int64(b.WrittenAt), b.ID, b.Project, int64(b.ReceivedAt), b.Stored, b.Duplicates, b.DeadLettered, string(days))
+	_, err = t.Exec(`INSERT INTO batches (written_at, batch_id, project, received_at, stored, duplicates, dead_lettered, days)
+		VALUES (?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET written_at = excluded.written_at, received_at = excluded.received_at,
+		stored = excluded.stored, duplicates = excluded.duplicates, dead_lettered = excluded.dead_lettered, days = excluded.days`, int64(b.WrittenAt), b.ID, b.Project, int64(b.ReceivedAt), b.Stored, b.Duplicates, b.DeadLettered, string(days))
 	return err
 }
 
@@ -40,7 +41,7 @@ func (s *Store) Batches(ctx context.Context, after store.Cursor, limit int) ([]s
 }
 
 func (s *Store) batches(ctx context.Context, after store.Cursor, limit int) ([]store.Batch, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT written_at, batch_id, project, received_at, stored, duplicates, dead_lettered, days
+	rows, err := s.read.QueryContext(ctx, `SELECT written_at, batch_id, project, received_at, stored, duplicates, dead_lettered, erased, days
 		FROM batches WHERE (written_at, batch_id, project) > (?,?,?)
 		ORDER BY written_at, batch_id, project LIMIT ?`, int64(after.WrittenAt), after.ID, after.Project, limit)
 	if err != nil {
@@ -51,7 +52,7 @@ func (s *Store) batches(ctx context.Context, after store.Cursor, limit int) ([]s
 	for rows.Next() {
 		var b store.Batch
 		var days string
-		if err := rows.Scan(&b.WrittenAt, &b.ID, &b.Project, &b.ReceivedAt, &b.Stored, &b.Duplicates, &b.DeadLettered, &days); err != nil {
+		if err := rows.Scan(&b.WrittenAt, &b.ID, &b.Project, &b.ReceivedAt, &b.Stored, &b.Duplicates, &b.DeadLettered, &b.Erased, &days); err != nil {
 			return nil, err
 		}
 		if err := json.Unmarshal([]byte(days), &b.Days); err != nil {

@@ -70,20 +70,7 @@ func (s *Store) UpdateProject(ctx context.Context, p store.Project) error {
 		result, err := t.Exec(`UPDATE projects SET name = ?, timezone = ?, currency = ?, origins = ?, ip_policy = ?, keys = ?, created_at = ?,
 			revision = revision + 1 WHERE project = ? AND revision = ?`,
 			p.Name, p.Timezone, p.Currency, origins, p.IPPolicy, keys, int64(p.CreatedAt), p.ID, p.Revision)
-		if err != nil {
-			return err
-		}
-		if n, err := result.RowsAffected(); err != nil || n == 1 {
-			return err
-		}
-		var there bool
-		if err := t.QueryRow(`SELECT EXISTS (SELECT 1 FROM projects WHERE project = ?)`, p.ID).Scan(&there); err != nil {
-			return err
-		}
-		if there {
-			return store.ErrConflict
-		}
-		return store.ErrNotFound
+		return t.replaced(result, err, `SELECT EXISTS (SELECT 1 FROM projects WHERE project = ?)`, p.ID)
 	})
 }
 

@@ -73,6 +73,25 @@ CREATE TABLE segments (
 	data    BLOB    NOT NULL,
 	PRIMARY KEY (project, day, name, part)
 ) STRICT, WITHOUT ROWID;
+`, `
+ALTER TABLE batches ADD COLUMN erased INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE jobs (
+	project     TEXT    NOT NULL,
+	job_id      TEXT    NOT NULL,
+	kind        TEXT    NOT NULL,
+	state       TEXT    NOT NULL,
+	counts      TEXT    NOT NULL, -- JSON object
+	error       TEXT    NOT NULL,
+	created_at  INTEGER NOT NULL,
+	started_at  INTEGER NOT NULL,
+	finished_at INTEGER NOT NULL, -- 0 until then
+	task        BLOB,
+	holder      TEXT    NOT NULL,
+	held_until  INTEGER NOT NULL,
+	revision    INTEGER NOT NULL,
+	PRIMARY KEY (project, job_id)
+) STRICT, WITHOUT ROWID;
 `}
 
 // migrate brings the database to this program's schema, and refuses one that

@@ -87,10 +87,20 @@ func segmentsWhere(project string, from, to int32, names []string) (where string
 }
 
 // DeleteSegments is described by store.Segments.
-func (s *Store) DeleteSegments(ctx context.Context, project string, from, to int32, names []string) error {
+func (s *Store) DeleteSegments(ctx context.Context, project string, from, to int32, names []string) (int, error) {
 	where, args := segmentsWhere(project, from, to, names)
-	return s.do(ctx, "delete segments", 1, func(t *transaction) error {
-		_, err := t.Exec(`DELETE FROM segments `+where, args...)
+	deleted := 0
+	err := s.do(ctx, "delete segments", 1, func(t *transaction) error {
+		result, err := t.Exec(`DELETE FROM segments `+where, args...)
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		deleted = int(n)
 		return err
 	})
+	if err != nil {
+		return 0, err
+	}
+	return deleted, nil
 }

@@ -106,8 +106,9 @@ const readers = 8
 var (
 	// writing: a commit returns once the log is synced. The log goes back into
 	// the database every 32 MiB, so that a page that many commits touch, such
-	// as those at the right end of the indexes, is written there once.
-	writing = []string{"synchronous(FULL)", "wal_autocheckpoint(8192)", "cache_size(-65536)", "temp_store(MEMORY)"}
+	// as those at the right end of the indexes, is written there once. What is
+	// deleted or erased is overwritten.
+	writing = []string{"synchronous(FULL)", "wal_autocheckpoint(8192)", "cache_size(-65536)", "temp_store(MEMORY)", "secure_delete(ON)"}
 	reading = []string{"query_only(1)", "cache_size(-8192)", "mmap_size(1073741824)", "temp_store(MEMORY)"}
 )
 

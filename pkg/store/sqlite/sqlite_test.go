@@ -110,3 +110,64 @@ func TestStoresInMemoryAreApart(t *testing.T) {
 		t.Errorf("got %v, %v; want no projects", projects, err)
 	}
 }
+
+func TestNothingOfWhatWasErasedIsLeftInTheFiles(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	const secret = "ann@shop.example"
+	events := make([]event.Event, 400)
+	var ids []string
+	for i := range events {
+		e := event.Event{Project: "demo", EventID: fmt.Sprintf("e%04d", i*7919%10007), EventType: "click", BatchID: fmt.Sprint("b", i/9), Position: i % 9, UserID: "bob", PageTitle: strings.Repeat("x", 10*i)}
+		if i%3 == 0 {
+			e.UserID, ids = secret, append(ids, e.EventID)
+		}
+		if i%30 == 0 {
+			e.Properties = `{"long":"` + strings.Repeat(secret, 2000) + `"}` // over many pages
+		}
+		events[i] = e
+	}
+	for _, err := range []error{
+		second(s.InsertEvents(t.Context(), events)),
+		s.PutDeadLetters(t.Context(), []store.DeadLetter{{ID: "d", Payload: []byte(strings.Repeat(secret, 3000))}}),
+		s.CreateJob(t.Context(), store.Job{ID: "j", Project: "demo", Task: []byte(secret)}),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := occurrences(t, dir, secret); n < len(ids) {
+		t.Fatalf("found it %d times before the erasure, want %d or more", n, len(ids))
+	}
+	for _, err := range []error{
+		s.EraseEvents(t.Context(), "demo", ids, 1),
+		second(s.DeleteDeadLetters(t.Context(), []string{"d"})),
+		s.UpdateJob(t.Context(), store.Job{ID: "j", Project: "demo", FinishedAt: 1}),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := occurrences(t, dir, secret); n > 0 {
+		t.Errorf("found it %d times after the erasure", n)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// occurrences is how often a text stands in the files of a directory.
+func occurrences(t *testing.T, dir, text string) (n int) {
+	t.Helper()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		content, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += strings.Count(string(content), text)
+	}
+	return n
+}

@@ -174,6 +174,7 @@ func endedContext(t *testing.T, h Harness) {
 		"InsertEvents":      func() error { _, err := s.InsertEvents(ended, events); return err },
 		"EventsOfBatches":   func() error { return s.EventsOfBatches(ended, "demo", []string{"a"}, never) },
 		"Event":             func() error { _, err := s.Event(ended, "demo", "a-00000"); return err },
+		"EraseEvents":       func() error { return s.EraseEvents(ended, "demo", []string{"a-00000"}, 1) },
 		"RecordBatches":     func() error { return s.RecordBatches(ended, []store.Batch{{ID: "b"}}) },
 		"Batches":           func() error { _, err := s.Batches(ended, store.Cursor{}, 10); return err },
 		"PutDeadLetters":    func() error { return s.PutDeadLetters(ended, []store.DeadLetter{{ID: "d"}}) },
@@ -182,9 +183,13 @@ func endedContext(t *testing.T, h Harness) {
 		"Projects":          func() error { _, err := s.Projects(ended); return err },
 		"CreateProject":     func() error { return s.CreateProject(ended, store.Project{ID: "p"}) },
 		"UpdateProject":     func() error { return s.UpdateProject(ended, store.Project{ID: "p"}) },
+		"CreateJob":         func() error { return s.CreateJob(ended, store.Job{ID: "j", Project: "p"}) },
+		"Job":               func() error { _, err := s.Job(ended, "p", "j"); return err },
+		"UnfinishedJobs":    func() error { _, err := s.UnfinishedJobs(ended); return err },
+		"UpdateJob":         func() error { return s.UpdateJob(ended, store.Job{ID: "j", Project: "p"}) },
 		"PutSegments":       func() error { return s.PutSegments(ended, []store.Segment{{Project: "p"}}) },
 		"Segments":          func() error { return s.Segments(ended, "p", 0, 1, nil, func(*store.Segment) error { return nil }) },
-		"DeleteSegments":    func() error { return s.DeleteSegments(ended, "p", 0, 1, nil) },
+		"DeleteSegments":    func() error { _, err := s.DeleteSegments(ended, "p", 0, 1, nil); return err },
 	} {
 		if err := call(); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: got %v, want context.Canceled", name, err)

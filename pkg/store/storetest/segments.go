@@ -78,12 +78,17 @@ func segments(t *testing.T, h Harness) {
 
 	remove := func(project string, from, to int32, names ...string) {
 		t.Helper()
-		if err := s.DeleteSegments(t.Context(), project, from, to, names); err != nil {
+		n, err := s.DeleteSegments(t.Context(), project, from, to, names)
+		if err != nil {
 			t.Fatal(err)
 		}
+		before := len(all)
 		all = slices.DeleteFunc(all, func(g store.Segment) bool {
 			return project == "demo" && from <= g.Day && g.Day <= to && (len(names) == 0 || slices.Contains(names, g.Name))
 		})
+		if n != before-len(all) {
+			t.Errorf("deleted %d segments, want %d", n, before-len(all))
+		}
 		wantSegments(t, s, "demo", math.MinInt32, math.MaxInt32, nil, all...)
 	}
 	remove("nobody", math.MinInt32, math.MaxInt32)

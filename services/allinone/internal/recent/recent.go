@@ -149,10 +149,21 @@ func (s *Store) take(k key) []*event.Event {
 	return b.events
 }
 
+// EraseEvents is the store's. It forgets first: whoever sees the entries that
+// it writes must not read from here what they say is gone.
+func (s *Store) EraseEvents(ctx context.Context, project string, ids []string, at event.Time) error {
+	s.forgetAll()
+	return s.Store.EraseEvents(ctx, project, ids, at)
+}
+
 // Close forgets everything and closes the store.
 func (s *Store) Close() error {
-	s.mu.Lock()
-	s.batches, s.order, s.events = map[key]*batch{}, nil, 0
-	s.mu.Unlock()
+	s.forgetAll()
 	return s.Store.Close()
+}
+
+func (s *Store) forgetAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.batches, s.order, s.events = map[key]*batch{}, nil, 0
 }
