@@ -235,3 +235,36 @@ func TestUnreadableMessageHoldsUpNobody(t *testing.T) {
 		t.Errorf("%d stored, want 1", stored)
 	}
 }
+
+// What was erased is not brought back by a client's retry, nor by the broker's.
+func TestErasedEventsStayErased(t *testing.T) {
+	s := newSystem(t, t.TempDir(), t.TempDir())
+	first := message("shop", "a", "b", "c")
+	if err := s.pub.Publish(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	s.consume(t, s.store)
+	s.drained(t)
+	if err := s.store.EraseEvents(t.Context(), "shop", []string{"a", "b"}, event.TimeOf(time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	again := first
+	again.ID = "redelivered"
+	if err := s.pub.Publish(t.Context(), again); err != nil {
+		t.Fatal(err)
+	}
+	s.publish(t, "shop", "a", "d")
+	s.drained(t)
+	if stored, duplicates, dead := s.sums(t, "shop"); stored != 4 || duplicates != 1 || dead != 0 {
+		t.Errorf("journal says %d stored, %d duplicates, %d dead; want 4, 1, 0", stored, duplicates, dead)
+	}
+	for id, want := range map[string]error{"a": store.ErrNotFound, "b": store.ErrNotFound, "c": nil, "d": nil} {
+		if _, err := s.store.Event(t.Context(), "shop", id); !errors.Is(err, want) {
+			t.Errorf("event %s: got %v, want %v", id, err, want)
+		}
+	}
+	entries, err := s.store.Batches(t.Context(), store.Cursor{}, 10)
+	if err != nil || len(entries) != 2 || entries[0].Erased+entries[1].Erased != 2 {
+		t.Errorf("journal %+v, %v; want two entries, one with 2 erased", entries, err)
+	}
+}
