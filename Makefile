@@ -1,7 +1,7 @@
 # make run     starts everything on this machine     make test   runs every test
 # make help    lists the rest
 .DEFAULT_GOAL := help
-.PHONY: help run run-rabbit demo simulate build sdk test test-go test-sdk test-browser check lint tidy fuzz bench bench-growth clean
+.PHONY: help run run-rabbit demo simulate build sdk test test-go test-sdk test-browser check lint tidy fuzz bench bench-query bench-growth clean
 
 GO       ?= go
 GOTOOLS  := $(CURDIR)/bin/tools
@@ -84,6 +84,10 @@ fuzz: ## fuzz everything that reads strangers' bytes (FUZZTIME=30s each)
 bench: ## print the benchmarks side by side (about ten minutes)
 	@scripts/need rabbitmq
 	@scripts/bench
+
+bench-query: ## the query service beside ClickHouse on 10 million events, same answers (ARGS="-only questions")
+	@scripts/need node
+	@scripts/bench-query $(ARGS)
 
 bench-growth: ## fill one SQLite store with 5 million events and print how its speed changes
 	@STORE_GROWTH=5000000 $(GO) test -run '^$$' -bench '^BenchmarkGrowth$$' -benchtime 1x -timeout 30m ./pkg/store/sqlite
