@@ -1,0 +1,166 @@
+package segment
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"slices"
+)
+
+// Integers are written as a symbol each, which is Huffman-coded, and the bits
+// that the symbol leaves open, which are packed. A symbol tells the number's
+// magnitude and its next few bits: how many is chosen for each list, so small
+// numbers are symbols themselves, and evenly spread ones cost no more than
+// their bits. Times between events, ranks of values and distances of sorted
+// names come within some hundredths of a bit of their entropy.
+type integer interface{ ~uint16 | ~uint32 | ~uint64 }
+
+// maxInt is the largest integer: with its offset it fits into a 64-bit word.
+const maxInt = 1<<56 - 1
+
+// symbolOf is v's symbol when m bits below the leading one are in it, and how many bits it leaves open.
+func symbolOf(v uint64, m uint) (symbol uint64, open uint) {
+	if v < 1<<m {
+		return v, 0
+	}
+	open = uint(bits.Len64(v)) - 1 - m
+	return uint64(open)<<m + v>>open, open
+}
+
+// writeInts writes a list whose length is known from elsewhere.
+func writeInts[T integer](w *writer, values []T) {
+	if len(values) == 0 {
+		return
+	}
+	w.b = append(w.b, encodeInts(w, values)...)
+}
+
+// encodeInts tries how many bits of a number are best put into its symbol.
+func encodeInts[T integer](w *writer, values []T) []byte {
+	most := uint64(slices.Max(values))
+	var best []byte
+	for m := uint(0); m < 8; m++ {
+		if last, _ := symbolOf(most, m); last > 255 {
+			break
+		}
+		symbols, open := split(values, m)
+		b := binary.AppendUvarint([]byte{byte(m)}, most)
+		b = append(b, w.huffman(symbols, false)...)
+		if b = append(b, open...); best == nil || len(b) < len(best) {
+			best = b
+		}
+		if most < 2<<m { // all are symbols already
+			break
+		}
+	}
+	symbols, open := split(values, uint(best[0]))
+	b := binary.AppendUvarint([]byte{best[0]}, most)
+	b = append(b, w.huffman(symbols, true)...)
+	return append(b, open...)
+}
+
+// split is the numbers' symbols and the open bits behind each other.
+func split[T integer](values []T, m uint) (symbols, open []byte) {
+	symbols = make([]byte, len(values))
+	var word uint64
+	var filled uint
+	for i, v := range values {
+		symbol, n := symbolOf(uint64(v), m)
+		symbols[i] = byte(symbol)
+		word |= (uint64(v) & (1<<n - 1)) << filled
+		for filled += n; filled >= 8; filled -= 8 {
+			open = append(open, byte(word))
+			word >>= 8
+		}
+	}
+	if filled > 0 {
+		open = append(open, byte(word))
+	}
+	if open != nil { // so that each number can be read in one word
+		open = append(open, make([]byte, 8)...)
+	}
+	return symbols, open
+}
+
+// readInts reads n numbers, of which none may be above most.
+func readInts[T integer](r *reader, n int, most uint64) []T {
+	if n == 0 || r.err != nil {
+		return nil
+	}
+	m := uint(r.byte())
+	most = r.uvarint(most)
+	last, _ := symbolOf(most, min(m, 8))
+	if m > 7 || last > 255 {
+		r.fail("numbers up to %d with %d bits in their symbols before byte %d", most, m, r.at)
+	}
+	symbols := r.stream(n)
+	if r.err != nil {
+		return nil
+	}
+	var low [256]uint64
+	var open [256]uint8
+	for s := range last + 1 {
+		low[s] = s
+		if s >= 2<<m {
+			open[s] = uint8(s>>m - 1)
+			low[s] = (s - uint64(open[s])<<m) << open[s]
+		}
+	}
+	total, highest := weigh(symbols, &open)
+	if highest > last {
+		r.fail("symbol %d where %d is the last before byte %d", highest, last, r.at)
+	}
+	out := make([]T, 0, n)
+	if total == 0 {
+		if r.err == nil {
+			for _, s := range symbols {
+				out = append(out, T(low[s]))
+			}
+		}
+		return out
+	}
+	words := r.bytes((total+7)/8 + 8)
+	if r.err != nil {
+		return nil
+	}
+	out = out[:n]
+	at := uint(0)
+	var over uint64
+	for i, s := range symbols {
+		n := uint(open[s]) & 63
+		v := low[s] + binary.LittleEndian.Uint64(words[at>>3:])>>(at&7)&(1<<n-1)
+		at += n
+		over |= most - v // its sign: none may be above
+		out[i] = T(v)
+	}
+	if over>>63 != 0 {
+		r.fail("a number above %d before byte %d", most, r.at)
+	}
+	return out
+}
+
+// weigh is how many bits the symbols leave open, and the highest of them.
+func weigh(symbols []byte, open *[256]uint8) (total int, highest uint64) {
+	var counts [4][256]uint32 // apart, so that equal neighbours need not wait for each other
+	for ; len(symbols) >= 4; symbols = symbols[4:] {
+		counts[0][symbols[0]]++
+		counts[1][symbols[1]]++
+		counts[2][symbols[2]]++
+		counts[3][symbols[3]]++
+	}
+	for _, s := range symbols {
+		counts[0][s]++
+	}
+	for s := range counts[0] {
+		n := int(counts[0][s]) + int(counts[1][s]) + int(counts[2][s]) + int(counts[3][s])
+		if n > 0 {
+			total += n * int(open[s])
+			highest = uint64(s)
+		}
+	}
+	return total, highest
+}
+
+// zigzag makes small numbers of small differences of either sign.
+func zigzag(d int64) uint32 { return uint32(d<<1 ^ d>>63) }
+
+func unzigzag(v uint32) int64 { return int64(v>>1) ^ -int64(v&1) }
