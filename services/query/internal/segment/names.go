@@ -104,12 +104,19 @@ func parseUUID(s string) (id [16]byte, ok bool) {
 	if s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
 		return id, false
 	}
-	digits := strings.ReplaceAll(s, "-", "")
-	if len(digits) != 32 || !isHex(digits) {
-		return id, false
+	at := 0
+	for i := range id {
+		if at == 8 || at == 13 || at == 18 || at == 23 {
+			at++
+		}
+		high, low := nibble(s[at]), nibble(s[at+1])
+		if high > 15 || low > 15 {
+			return id, false
+		}
+		id[i] = high<<4 | low
+		at += 2
 	}
-	_, err := hex.Decode(id[:], []byte(digits))
-	return id, err == nil
+	return id, true
 }
 
 func formatUUID(id []byte) string {
