@@ -9,7 +9,10 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/maidian/maidian/pkg/store/sqlite"
+	"github.com/maidian/maidian/pkg/testenv/seeded"
 )
 
 // small is the set at a size for tests.
@@ -115,6 +118,18 @@ func smallClickHouse(t *testing.T, dir string) *Database {
 		}
 	})
 	return d
+}
+
+func TestIdsAreSortedUUIDs(t *testing.T) {
+	first, second := id(seeded.Start, 7), id(seeded.Start+1, 1)
+	for _, text := range []string{first, second} {
+		if u, err := uuid.Parse(text); err != nil || u.Version() != 7 {
+			t.Errorf("%s is no UUIDv7: %v", text, err)
+		}
+	}
+	if first >= second {
+		t.Errorf("%s stands after %s", first, second)
+	}
 }
 
 func TestDifferentAnswersAreTold(t *testing.T) {

@@ -125,7 +125,7 @@ func put(ctx context.Context, to store.Store, batch []event.Event) error {
 
 // id is in the form and, nearly, the order of UUIDv7, as collectors make them.
 func id(at event.Time, n int) string {
-	return fmt.Sprintf("%08x-%04x-7000-8000-%012x", at>>16, at&0xffff, n)
+	return fmt.Sprintf("%08x-%04x-7000-8000-%012x", int64(at)>>16, int64(at)&0xffff, n)
 }
 
 func project() store.Project {
