@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -254,10 +255,10 @@ func timeToConvert(raw json.RawMessage) (Case, error) {
 	return c, nil
 }
 
-// windowFunnel maps ClickHouse's windowFunnel. Its default lets one row serve
-// several steps, so that is the same question only where no condition is
-// repeated; with strict_once it always is. strict_order with
-// strict_deduplication is our strict order where no condition is repeated.
+// windowFunnel maps ClickHouse's windowFunnel: its default is our semantics of
+// that name, strict_once and strict_increase are rules that can be asked for.
+// strict_order with strict_deduplication is our strict order where no condition
+// is repeated.
 func windowFunnel(raw json.RawMessage) (Case, error) {
 	var given struct {
 		header
@@ -284,15 +285,20 @@ func windowFunnel(raw json.RawMessage) (Case, error) {
 		steps = append(steps, valueName(condition.Value))
 		distinct[valueName(condition.Value)] = true
 	}
-	order := ""
+	body := map[string]any{"steps": steps, "semantics": "clickhouse", "window": given.Window, "from": "2024-01-01", "to": "2024-12-31"}
 	slices.Sort(given.Modes)
-	switch {
+	switch modes := strings.Join(given.Modes, " "); {
 	case len(steps) < 2:
 		c.Skip = "a funnel has two steps or more"
-	case slices.Equal(given.Modes, []string{"strict_once"}), len(given.Modes) == 0 && len(distinct) == len(steps):
-		order = "ordered"
-	case slices.Equal(given.Modes, []string{"strict_deduplication", "strict_order"}) && len(distinct) == len(steps):
-		order = "strict"
+	case modes == "":
+	case modes == "strict_once":
+		body["event_use"] = "once"
+	case modes == "strict_increase":
+		body["ties"] = "increasing"
+	case modes == "strict_increase strict_once":
+		body["ties"], body["event_use"] = "increasing", "once"
+	case modes == "strict_deduplication strict_order" && len(distinct) == len(steps):
+		body["order"] = "strict"
 	default:
 		c.Skip = fmt.Sprintf("windowFunnel in mode %v has rules of its own", given.Modes)
 	}
@@ -302,7 +308,6 @@ func windowFunnel(raw json.RawMessage) (Case, error) {
 			c.Events = append(c.Events, Sent{EventID: fmt.Sprintf("%s-%s-%d", given.ID, user, i), EventType: valueName(row[1]), UserID: user, Timestamp: at.Format(time.RFC3339)})
 		}
 	}
-	body := map[string]any{"steps": steps, "order": order, "window": given.Window, "from": "2024-01-01", "to": "2024-12-31"}
 	for step := range steps {
 		var users []string
 		for user, level := range given.Expect {

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"math/bits"
 	"slices"
 
@@ -27,6 +28,29 @@ type plan struct {
 	window     event.Time // inclusive
 	first      bool       // only the first entry counts
 	exclusions []stepSpan // exclusion n is bit n of hit.others
+
+	// Rules that other systems have; the zero value is our own. Those of one line
+	// below go with steps in order only.
+	lastEntry  event.Time // later first steps start no chain; 0: all do
+	stops      bool       // an exclusion stops an attempt where it is, in place of voiding it
+	sliding    bool       // the window runs anew from each step
+	increasing bool       // each step is later than the one before
+	reuse      bool       // one event may serve several steps
+	grace      event.Time // a step may come so much before the one that it follows
+}
+
+// common says that none of the other systems' rules is asked for that matters
+// where each event serves one step at most.
+func (p *plan) common() bool {
+	return p.lastEntry == 0 && !p.sliding && !p.increasing && p.grace == 0
+}
+
+// reach is how long after its start a chain may go on.
+func (p *plan) reach() event.Time {
+	if p.sliding {
+		return event.Time(p.steps-1) * p.window
+	}
+	return p.window
 }
 
 // stepSpan is the steps between which an exclusion holds.
@@ -67,6 +91,19 @@ type chain struct {
 // takes each step's earliest event. When an excluded event lies between the
 // first and the last event of every such chain (or in its window, if the chain
 // lacks a step), the actor keeps the first event and goes no further.
+//
+// The plan may hold other systems' rules, and then:
+//
+//   - lastEntry: chains start until then; their later steps may follow it.
+//   - stops: an attempt that meets an excluded event keeps what it has reached
+//     and takes nothing that comes after that event.
+//   - sliding: each step is at most the window after the step before it. The
+//     fifth choice is then the chain whose events come latest, from the last one.
+//   - increasing: events with equal times do not follow each other.
+//   - reuse: one event may serve several steps.
+//   - grace: the event of a step may be that much older than that of the step
+//     before it. Of events that match several steps, the earliest is taken for
+//     the first of them that it can serve.
 type finder struct {
 	plan plan
 
@@ -75,7 +112,9 @@ type finder struct {
 	nodes  []link
 	states [maxSteps][]int32 // by position: nodes, the best chains that end there
 	fresh  []int32
-	void   []bool // by group: no chain starts there
+	void   []bool       // by group: no chain starts there
+	ends   []event.Time // by group, when attempts stop: the chains that start there take nothing later
+	group  int          // that is being taken
 
 	excluded []event.Time // when there are excluded events
 
@@ -154,6 +193,10 @@ func (f *finder) prepare(hits []hit) bool {
 		return false
 	}
 	f.void = append(f.void[:0], make([]bool, len(f.groups))...)
+	f.ends = f.ends[:0]
+	if f.plan.stops {
+		f.ends = append(f.ends, slices.Repeat([]event.Time{forever}, len(f.groups))...)
+	}
 	if f.plan.first {
 		f.keepFirstEntry()
 	}
@@ -178,6 +221,9 @@ func (f *finder) keepFirstEntry() {
 
 // entersAt says whether a group has a first step; unordered, any step is one.
 func (f *finder) entersAt(i int) bool {
+	if f.plan.lastEntry != 0 && f.groups[i].at > f.plan.lastEntry {
+		return false
+	}
 	return f.groups[i].steps&1 != 0 || f.plan.order == unordered && f.groups[i].steps != 0
 }
 
@@ -204,17 +250,18 @@ func (f *finder) bestOrdered(within starts) chain {
 		f.states[p] = f.states[p][:0]
 	}
 	best, depth := int32(-1), 0
+	var since event.Time // when that depth was reached
 	for i := range f.groups {
 		g := &f.groups[i]
 		if g.steps == 0 {
 			continue
 		}
-		f.fresh = f.fresh[:0]
+		f.fresh, f.group = f.fresh[:0], i
 		f.take(g, f.isStart(i, within))
 		for _, n := range f.fresh {
 			if reached := int(f.nodes[n].step) + 1; reached > depth {
-				depth, best = reached, n
-			} else if reached == depth && f.nodes[best].at(f) == g.at && f.better(n, best) {
+				depth, best, since = reached, n, g.at
+			} else if reached == depth && since == g.at && f.better(n, best) {
 				best = n
 			}
 		}
@@ -230,19 +277,27 @@ func (n *link) at(f *finder) event.Time { return f.hits[n.hit].at }
 
 // take extends the chains by a group of hits, and starts new ones if it may.
 func (f *finder) take(g *group, mayStart bool) {
-	if single := f.singleSteps(g); !single {
+	if f.plan.grace == 0 && !f.plan.increasing && !f.plan.reuse && !f.singleSteps(g) {
 		f.takeAny(g, mayStart)
 		return
 	}
-	// Each hit serves one step only, so steps in ascending order chain within the group.
-	for q := range f.plan.steps {
+	// No hit can serve one chain twice here, or it may: so steps in ascending order
+	// chain within the group, and in descending order do not.
+	for n := range f.plan.steps {
+		q := n
+		if f.plan.increasing {
+			q = f.plan.steps - 1 - n
+		}
 		if g.steps&(1<<q) == 0 {
 			continue
 		}
 		for i := g.lo; i < g.hi; i++ {
-			if f.hits[i].steps == 1<<q {
-				f.takeOne(q, int32(i), g.at, mayStart)
-				break
+			if f.hits[i].steps&(1<<q) == 0 {
+				continue
+			}
+			f.takeOne(q, int32(i), g.at, mayStart)
+			if f.plan.grace == 0 {
+				break // the others would do the same
 			}
 		}
 	}
@@ -268,9 +323,65 @@ func (f *finder) takeOne(q int, hit int32, at event.Time, mayStart bool) {
 	}
 	for p := max(0, f.plan.lowest(q)); p < q; p++ {
 		for i := 0; i < len(f.states[p]); i++ {
-			parent := f.states[p][i]
-			if at-f.nodes[parent].start <= f.plan.window {
+			if parent := f.states[p][i]; f.follows(parent, hit, at) {
 				f.keep(f.node(parent, hit, q, f.nodes[parent].start))
+			}
+		}
+	}
+}
+
+// follows says that a hit may be the next of a chain.
+func (f *finder) follows(n, hit int32, at event.Time) bool {
+	before := &f.nodes[n]
+	since := before.start
+	if f.plan.sliding {
+		since = before.at(f)
+	}
+	return at-since <= f.plan.window && f.goesOn(before.start, at) &&
+		!(f.plan.increasing && at <= before.at(f)) &&
+		!(f.plan.grace > 0 && (at < before.at(f)-f.plan.grace || f.uses(n, hit)))
+}
+
+// goesOn says that chains with this start may still take what happens at a time.
+func (f *finder) goesOn(start, at event.Time) bool {
+	return len(f.ends) == 0 || at <= f.endOf(start)
+}
+
+func (f *finder) endOf(start event.Time) event.Time {
+	if len(f.ends) == 0 {
+		return forever
+	}
+	return f.ends[f.groupAt(start)]
+}
+
+// uses says that a hit is in a chain; only with grace can it be met again.
+func (f *finder) uses(n, hit int32) bool {
+	for ; n >= 0; n = f.nodes[n].parent {
+		if f.nodes[n].hit == hit && !f.plan.reuse {
+			return true
+		}
+	}
+	return false
+}
+
+// lookBack goes on from a chain with events that were met before its last one
+// and may, by the grace, follow it.
+func (f *finder) lookBack(n int32) {
+	if f.plan.grace == 0 {
+		return
+	}
+	node := f.nodes[n]
+	since := node.at(f) - f.plan.grace
+	for i := f.group; i >= 0 && f.groups[i].at >= since; i-- {
+		g := &f.groups[i]
+		for q := int(node.step) + 1; q < f.plan.steps; q++ {
+			for k := g.lo; k < g.hi && g.steps&(1<<q) != 0; k++ {
+				if f.hits[k].steps&(1<<q) != 0 && f.follows(n, int32(k), g.at) {
+					f.keep(f.node(n, int32(k), q, node.start))
+				}
+			}
+			if f.plan.optional&(1<<q) == 0 {
+				break
 			}
 		}
 	}
@@ -292,19 +403,29 @@ func (f *finder) keep(n int32) {
 	at := &f.states[f.nodes[n].step]
 	for _, old := range *at {
 		if f.covers(old, n) {
+			if f.nodes[n].at(f) < f.nodes[old].at(f) {
+				f.lookBack(n) // what is still to come it would not reach better, but what was may be
+			}
 			return
 		}
 	}
 	*at = append(slices.DeleteFunc(*at, func(old int32) bool { return f.covers(n, old) }), n)
+	f.lookBack(n)
 }
 
 // covers says that whatever b may become, a becomes something as good.
 func (f *finder) covers(a, b int32) bool {
 	x, y := &f.nodes[a], &f.nodes[b]
+	if f.plan.sliding && x.at(f) < y.at(f) || f.endOf(x.start) < f.endOf(y.start) {
+		return false
+	}
 	if x.count != y.count || x.start != y.start {
 		return x.count >= y.count && x.start >= y.start
 	}
-	return f.plan.optional == 0 || !f.earlier(b, a)
+	if f.plan.sliding {
+		return !f.later(b, a)
+	}
+	return f.plan.optional == 0 && f.plan.grace == 0 || !f.earlier(b, a)
 }
 
 // better is the choice between chains of one depth that end at one time.
@@ -315,8 +436,24 @@ func (f *finder) better(a, b int32) bool {
 		return x.count > y.count
 	case x.start != y.start:
 		return x.start > y.start
+	case f.plan.sliding:
+		return f.later(a, b)
 	}
 	return f.earlier(a, b)
+}
+
+// later compares two chains by time, from their last steps back, then by step.
+func (f *finder) later(a, b int32) bool {
+	for ; a >= 0 && b >= 0; a, b = f.nodes[a].parent, f.nodes[b].parent {
+		x, y := &f.nodes[a], &f.nodes[b]
+		if x.at(f) != y.at(f) {
+			return x.at(f) > y.at(f)
+		}
+		if x.step != y.step {
+			return x.step > y.step
+		}
+	}
+	return false
 }
 
 // earlier compares two chains with as many steps: by time, step by step, then by step.
@@ -357,7 +494,7 @@ func (f *finder) takeAny(g *group, mayStart bool) {
 	}
 	var ends []int32
 	for _, s := range sources {
-		if g.at-f.nodes[s].start <= f.plan.window {
+		if f.follows(s, -1, g.at) {
 			ends = f.leap(ends, s, int(f.nodes[s].step), f.nodes[s].start, g)
 		}
 	}
@@ -406,10 +543,11 @@ func (f *finder) reach(g *group, p int) int {
 			}
 			continue
 		}
-		if g.hi-g.lo == 1 {
-			if must&(must-1) != 0 {
-				break // more than one step for one hit
-			}
+		single := must&(must-1) == 0
+		if f.plan.increasing && !single || g.hi-g.lo == 1 && !single && !f.plan.reuse {
+			break // more than one step for one time, or one hit
+		}
+		if g.hi-g.lo == 1 || single || f.plan.reuse {
 			best = q
 			continue
 		}
@@ -428,6 +566,7 @@ func (f *finder) voidOrdered() {
 	}
 	for i := range f.groups {
 		g := &f.groups[i]
+		f.group = i
 		if g.hi-g.lo > 1 {
 			f.match.load(f.hits[g.lo:g.hi])
 		}
@@ -437,7 +576,7 @@ func (f *finder) voidOrdered() {
 			}
 		}
 		if g.steps&1 != 0 && !f.void[i] {
-			p := f.reach(g, -1)
+			p := f.withGrace(f.reach(g, -1))
 			f.attempts[p] = append(f.attempts[p], g.at)
 		}
 	}
@@ -450,16 +589,31 @@ func (f *finder) advance(g *group, p int) {
 	if to == p && !spoiled {
 		return
 	}
+	to = f.withGrace(to)
 	for _, start := range f.attempts[p] {
 		switch {
 		case g.at-start > f.plan.window: // it is over, and stands
 		case spoiled:
-			f.voidStart(start)
+			f.spoil(f.groupAt(start), g.at)
 		default:
 			f.attempts[to] = append(f.attempts[to], start)
 		}
 	}
 	f.attempts[p] = f.attempts[p][:0]
+}
+
+// withGrace is the position that events which came just before bring an attempt to.
+func (f *finder) withGrace(p int) int {
+	if f.plan.grace == 0 {
+		return p
+	}
+	since := f.groups[f.group].at - f.plan.grace
+	for i := f.group - 1; i >= 0 && p+1 < f.plan.steps && f.groups[i].at >= since; i-- {
+		if f.groups[i].steps&(1<<(p+1)) != 0 {
+			p++
+		}
+	}
+	return p
 }
 
 // spoils says whether excluded events void an attempt that is at position p
@@ -473,9 +627,18 @@ func (f *finder) spoils(others uint32, p, to int) bool {
 	return false
 }
 
-func (f *finder) voidStart(at event.Time) {
-	i, _ := slices.BinarySearchFunc(f.groups, at, func(g group, at event.Time) int { return byTime(hit{at: g.at}, hit{at: at}) })
-	f.void[i] = true
+// spoil voids the attempt that starts in a group, or stops it at a time.
+func (f *finder) spoil(i int, at event.Time) {
+	if f.plan.stops {
+		f.ends[i] = at
+	} else {
+		f.void[i] = true
+	}
+}
+
+func (f *finder) groupAt(at event.Time) int {
+	i, _ := slices.BinarySearchFunc(f.groups, at, func(g group, at event.Time) int { return cmp.Compare(g.at, at) })
+	return i
 }
 
 // strictRun is one strict attempt: which positions its chains are at, and when each
@@ -528,7 +691,7 @@ func (f *finder) runStrict(i int) strictRun {
 	r.alive = ends
 	for i++; i < len(f.groups) && len(r.alive) > 0; i++ {
 		g = &f.groups[i]
-		if g.at-f.nodes[r.alive[0]].start > f.plan.window {
+		if start := f.nodes[r.alive[0]].start; g.at-start > f.plan.window || !f.goesOn(start, g.at) {
 			break
 		}
 		f.match.load(f.hits[g.lo:g.hi])
@@ -590,21 +753,20 @@ func (f *finder) voidStrict() {
 		}
 		r := f.runStrict(i)
 		f.nodes = f.nodes[:0]
-		f.void[i] = f.meetsExclusion(i, r.reached[:])
+		f.spoilStrict(i, r.reached[:])
 	}
 }
 
-func (f *finder) meetsExclusion(i int, reached []event.Time) bool {
-	start := f.groups[i].at
-	for ; i < len(f.groups) && f.groups[i].at-start <= f.plan.window; i++ {
+func (f *finder) spoilStrict(start int, reached []event.Time) {
+	for i := start; i < len(f.groups) && f.groups[i].at-f.groups[start].at <= f.plan.window; i++ {
 		for others := f.groups[i].others; others != 0; others &= others - 1 {
 			x := f.plan.exclusions[bits.TrailingZeros32(others)]
-			if reached[x.from] < f.groups[i].at && f.groups[i].at < reached[x.to] {
-				return true
+			if at := f.groups[i].at; reached[x.from] < at && at < reached[x.to] {
+				f.spoil(start, at)
+				return
 			}
 		}
 	}
-	return false
 }
 
 // bestUnordered finds the first start from which most steps can be done and no

@@ -33,11 +33,7 @@ func everyChain(p *plan, hits []hit) []oracleChain {
 		}
 		for q := from + 1; q < p.steps; q++ {
 			for i, h := range hits {
-				fits := h.steps&(1<<q) != 0 && !slices.Contains(c.hits, i)
-				if len(c.hits) > 0 {
-					fits = fits && h.at >= c.at(hits, len(c.hits)-1) && h.at-c.at(hits, 0) <= p.window
-				}
-				if fits {
+				if h.steps&(1<<q) != 0 && oracleFollows(p, hits, c, i) {
 					extend(oracleChain{append(slices.Clone(c.steps), q), append(slices.Clone(c.hits), i)})
 				}
 			}
@@ -51,6 +47,19 @@ func everyChain(p *plan, hits []hit) []oracleChain {
 		all = slices.DeleteFunc(all, func(c oracleChain) bool { return interrupted(hits, c) })
 	}
 	return all
+}
+
+// oracleFollows says that hit i may come next in a chain.
+func oracleFollows(p *plan, hits []hit, c oracleChain, i int) bool {
+	n, at := len(c.hits), hits[i].at
+	if n == 0 {
+		return p.lastEntry == 0 || at <= p.lastEntry
+	}
+	before, since := c.at(hits, n-1), c.at(hits, 0)
+	if p.sliding {
+		since = before
+	}
+	return (p.reuse || !slices.Contains(c.hits, i)) && at >= before-p.grace && !(p.increasing && at == before) && at-since <= p.window
 }
 
 // interrupted says that some event must stand between those of the chain.
@@ -76,14 +85,16 @@ func oracleBest(p *plan, hits []hit) (depth int, done uint32, times []event.Time
 			return slices.ContainsFunc(hits, func(h hit) bool { return h.steps&1 != 0 && h.at < c.at(hits, 0) })
 		})
 	}
-	void := map[event.Time]bool{}
+	spoiled := map[event.Time]event.Time{}
 	for _, c := range chains {
-		void[c.at(hits, 0)] = oracleVoid(p, hits, chains, c.at(hits, 0))
+		spoiled[c.at(hits, 0)] = oracleSpoiled(p, hits, chains, c.at(hits, 0))
 	}
 	var best *oracleChain
 	for i := range chains {
 		c := &chains[i]
-		if !void[c.at(hits, 0)] && (best == nil || oraclePrefers(hits, c, best)) {
+		end := spoiled[c.at(hits, 0)]
+		counts := end == forever || p.stops && !slices.ContainsFunc(c.hits, func(i int) bool { return hits[i].at > end })
+		if counts && (best == nil || oraclePrefers(p, hits, c, best)) {
 			best = c
 		}
 	}
@@ -97,8 +108,8 @@ func oracleBest(p *plan, hits []hit) (depth int, done uint32, times []event.Time
 	return best.steps[len(best.steps)-1] + 1, done, times
 }
 
-// oracleVoid says whether the attempt from start meets an excluded event.
-func oracleVoid(p *plan, hits []hit, chains []oracleChain, start event.Time) bool {
+// oracleSpoiled is when the attempt from start first meets an excluded event.
+func oracleSpoiled(p *plan, hits []hit, chains []oracleChain, start event.Time) event.Time {
 	reached := make([]event.Time, p.steps)
 	for k := range reached {
 		reached[k] = forever
@@ -110,27 +121,47 @@ func oracleVoid(p *plan, hits []hit, chains []oracleChain, start event.Time) boo
 			}
 		}
 	}
+	first := forever
 	for n, x := range p.exclusions {
 		for _, h := range hits {
 			if h.others&(1<<n) != 0 && reached[x.from] < h.at && h.at < reached[x.to] && h.at-start <= p.window {
-				return true
+				first = min(first, h.at)
 			}
 		}
 	}
-	return false
+	return first
 }
 
-func oraclePrefers(hits []hit, a, b *oracleChain) bool {
+func (c oracleChain) completed(hits []hit) event.Time {
+	last := c.at(hits, 0)
+	for i := range c.hits {
+		last = max(last, c.at(hits, i))
+	}
+	return last
+}
+
+func oraclePrefers(p *plan, hits []hit, a, b *oracleChain) bool {
 	n, m := len(a.steps)-1, len(b.steps)-1
 	switch {
 	case a.steps[n] != b.steps[m]:
 		return a.steps[n] > b.steps[m]
-	case a.at(hits, n) != b.at(hits, m):
-		return a.at(hits, n) < b.at(hits, m)
+	case a.completed(hits) != b.completed(hits):
+		return a.completed(hits) < b.completed(hits)
 	case n != m:
 		return n > m
 	case a.at(hits, 0) != b.at(hits, 0):
 		return a.at(hits, 0) > b.at(hits, 0)
+	}
+	if p.sliding {
+		for i := n; i >= 0; i-- {
+			if x, y := a.at(hits, i), b.at(hits, i); x != y {
+				return x > y
+			}
+			if a.steps[i] != b.steps[i] {
+				return a.steps[i] > b.steps[i]
+			}
+		}
+		return false
 	}
 	for i := range a.steps {
 		if x, y := a.at(hits, i), b.at(hits, i); x != y {
@@ -144,7 +175,8 @@ func oraclePrefers(hits []hit, a, b *oracleChain) bool {
 func oracleUnordered(p *plan, hits []hit) []event.Time {
 	var starts []event.Time
 	for _, h := range hits {
-		if h.steps != 0 && !slices.Contains(starts, h.at) && (!p.first || len(starts) == 0) {
+		inTime := p.lastEntry == 0 || h.at <= p.lastEntry
+		if inTime && h.steps != 0 && !slices.Contains(starts, h.at) && (!p.first || len(starts) == 0) {
 			starts = append(starts, h.at)
 		}
 	}
@@ -202,8 +234,7 @@ type history struct {
 
 func (h history) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d steps, optional %b, %s, window %d, first %v, exclusions %v\n",
-		h.plan.steps, h.plan.optional, []string{"ordered", "strict", "unordered"}[h.plan.order], h.plan.window, h.plan.first, h.plan.exclusions)
+	fmt.Fprintf(&b, "%+v\n", h.plan)
 	for _, x := range h.hits {
 		fmt.Fprintf(&b, "  at %d steps %0*b excluded %b\n", x.at, h.plan.steps, x.steps, x.others)
 	}
@@ -224,6 +255,10 @@ func randomHistory(r *rand.Rand) history {
 		h.plan.exclusions = append(h.plan.exclusions, x)
 	}
 	overlap := r.IntN(3) == 0 // events that match several steps
+	if r.IntN(2) == 0 {
+		h.plan.otherRules(r)
+		overlap = overlap && (h.plan.grace == 0 || h.plan.reuse)
+	}
 	at := event.Time(100)
 	for range 1 + r.IntN(9) {
 		at += event.Time(r.IntN(4))
@@ -244,10 +279,26 @@ func randomHistory(r *rand.Rand) history {
 	return h
 }
 
+// otherRules are some that other systems have.
+func (p *plan) otherRules(r *rand.Rand) {
+	if r.IntN(3) == 0 {
+		p.lastEntry = event.Time(100 + r.IntN(12))
+	}
+	p.stops = len(p.exclusions) > 0 && p.order != unordered && r.IntN(2) == 0
+	if p.order != ordered {
+		return
+	}
+	p.sliding, p.reuse, p.increasing = len(p.exclusions) == 0 && r.IntN(3) == 0, r.IntN(3) == 0, r.IntN(3) == 0
+	if !p.increasing && len(p.exclusions) == 0 && r.IntN(3) == 0 {
+		p.grace = event.Time(1 + r.IntN(3))
+	}
+}
+
 func (h history) wrong() string {
 	find := finder{plan: h.plan}
 	c := find.best(h.hits, anytime)
 	depth, done, times := oracleBest(&h.plan, h.hits)
+	slices.Sort(times) // with grace a chain's events are not in order
 	if c.depth != depth || h.plan.order != unordered && c.done != done || !slices.Equal(c.inTime(), times) {
 		return fmt.Sprintf("got depth %d, steps %b at %v, want depth %d, steps %b at %v", c.depth, c.done, c.inTime(), depth, done, times)
 	}

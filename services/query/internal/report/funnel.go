@@ -16,18 +16,17 @@ import (
 // FunnelRequest asks how many get from step to step. What a chain of steps is,
 // and which chain of an actor counts, is written at finder.
 type FunnelRequest struct {
-	Steps      []FunnelStep `json:"steps"`
-	Order      string       `json:"order"`
-	Window     period       `json:"window"`
-	Entry      string       `json:"entry"`
-	Exclusions []Exclusion  `json:"exclusions"`
-	Breakdown  *Breakdown   `json:"breakdown,omitempty"`
-	View       string       `json:"view"`
-	FromStep   *int         `json:"from_step,omitempty"` // of the view time_to_convert
-	ToStep     *int         `json:"to_step,omitempty"`
-	BinCount   int          `json:"bin_count,omitempty"` // 0: by the number of conversions
-	Interval   Interval     `json:"interval,omitempty"`  // of the view trend
-	WeekStart  string       `json:"week_start,omitempty"`
+	Steps []FunnelStep `json:"steps"`
+	Order string       `json:"order"`
+	Rules
+	Exclusions []Exclusion `json:"exclusions"`
+	Breakdown  *Breakdown  `json:"breakdown,omitempty"`
+	View       string      `json:"view"`
+	FromStep   *int        `json:"from_step,omitempty"` // of the view time_to_convert
+	ToStep     *int        `json:"to_step,omitempty"`
+	BinCount   int         `json:"bin_count,omitempty"` // 0: by the number of conversions
+	Interval   Interval    `json:"interval,omitempty"`  // of the view trend
+	WeekStart  string      `json:"week_start,omitempty"`
 	Common
 }
 
@@ -65,16 +64,7 @@ func (x Exclusion) MarshalJSON() ([]byte, error) {
 	}{x.Event, x.Name, x.Filters, x.FromStep, x.ToStep})
 }
 
-// period is a duration that goes out as text, such as "14d".
-type period event.Time
-
-// MarshalJSON writes the duration so that it reads back as the same.
-func (p period) MarshalJSON() ([]byte, error) { return json.Marshal(durationText(event.Time(p))) }
-
-const (
-	maxExclusions = 20
-	maxWindow     = 3650 * day
-)
+const maxExclusions = 20
 
 // ReadFunnel reads the request of POST funnel.
 func ReadFunnel(p *Params, env Env) (*FunnelRequest, error) {
@@ -97,9 +87,11 @@ func (p *Params) funnel(env Env) *FunnelRequest {
 	r := &FunnelRequest{Common: p.Common(env)}
 	r.Steps = p.funnelSteps(r.Calendar)
 	r.Order = p.OneOf("order", "ordered", "ordered", "strict", "unordered")
-	r.Window = period(p.duration("window", "14d", maxWindow))
-	r.Entry = p.OneOf("entry", "any", "any", "first")
+	r.Rules = p.rules(r.Order)
 	r.Exclusions = p.exclusions(r)
+	if len(r.Exclusions) > 0 && r.WindowFrom == "previous_step" {
+		p.fail("exclusions", "cannot go with window_from previous_step: an attempt is a first step and its window")
+	}
 	for i, s := range r.Steps {
 		if s.Optional && (i == 0 || r.Order == "unordered") {
 			p.fail("steps["+decimal(i)+"].optional", "must be false: the first step, and steps without order, cannot be skipped")
@@ -159,7 +151,7 @@ func (p *Params) binning(r *FunnelRequest) {
 
 // plan are the rules of the request.
 func (r *FunnelRequest) plan() plan {
-	p := plan{steps: len(r.Steps), window: event.Time(r.Window), first: r.Entry == "first"}
+	p := plan{steps: len(r.Steps)}
 	p.order = map[string]order{"ordered": ordered, "strict": strict, "unordered": unordered}[r.Order]
 	for i, s := range r.Steps {
 		if s.Optional {
@@ -169,6 +161,7 @@ func (r *FunnelRequest) plan() plan {
 	for _, x := range r.Exclusions {
 		p.exclusions = append(p.exclusions, stepSpan{x.FromStep, x.ToStep})
 	}
+	r.apply(&p, r.To)
 	return p
 }
 
@@ -177,6 +170,7 @@ type Definition struct {
 	Unit        string `json:"unit"`
 	TimeZone    string `json:"time_zone"`
 	Range       string `json:"range"`
+	Semantics   string `json:"semantics,omitempty"`
 	Window      string `json:"window,omitempty"`
 	Order       string `json:"order,omitempty"`
 	Entry       string `json:"entry,omitempty"`
@@ -202,24 +196,18 @@ func (c *Common) definition() Definition {
 
 func (r *FunnelRequest) definition() Definition {
 	d := r.Common.definition()
-	d.Window = durationText(event.Time(r.Window)) + " from the first step of a chain, its end included"
+	r.define(&d, r.Order)
 	d.Order = map[string]string{
 		"ordered":   "steps in their order, other events may stand between",
 		"strict":    "steps in their order, no other event of the unit that passes the filters between them",
 		"unordered": "step n means any n different steps in the window, in whatever order",
 	}[r.Order]
-	d.Entry = map[string]string{"any": "a chain may start at any first step in the range", "first": "only the first first step in the range starts a chain"}[r.Entry]
-	d.Ties = "events with equal timestamps are taken in whichever order gets further; one event serves one step"
-	d.Choice = "the chain that gets deepest; of those the one that gets there first, then the one with most optional steps, then the one that starts last"
 	d.Times = "from the required step before to this step, in the chain chosen"
 	if slices.ContainsFunc(r.Steps, func(s FunnelStep) bool { return s.Optional }) {
 		d.Optional = "optional steps may be skipped; their users did them in place; rates and times of other steps pass over them"
 	}
 	if len(r.Exclusions) > 0 {
-		d.Exclusions = "an attempt with an excluded event after from_step was reached and before to_step was is void from its first step on"
-		if r.Order == "unordered" {
-			d.Exclusions = "with an excluded event in every chain that gets deepest, the unit keeps the first step and goes no further"
-		}
+		d.Exclusions = r.exclusions(r.Order)
 	}
 	if r.Breakdown != nil {
 		d.Attribution = r.Breakdown.words()
@@ -314,11 +302,15 @@ func (r *FunnelRequest) open(ctx context.Context, v *columns.View) (*funnel, err
 	if r.Breakdown != nil {
 		names = append(names, r.Breakdown.Property)
 	}
-	src, err := open(ctx, v, r.From, r.To, r.Unit.needs(names...))
+	rules, to := r.plan(), r.To
+	if rules.lastEntry != 0 {
+		to += rules.reach()
+	}
+	src, err := open(ctx, v, r.From, to, r.Unit.needs(names...))
 	if err != nil {
 		return nil, err
 	}
-	f := &funnel{request: r, source: src, actors: src.actors(r.Unit), plan: r.plan()}
+	f := &funnel{request: r, source: src, actors: src.actors(r.Unit), plan: rules}
 	for i, sel := range selectors {
 		if i < len(r.Steps) {
 			f.stepEvents = append(f.stepEvents, src.selectWhere(sel, r.Filters))
@@ -455,7 +447,7 @@ func (t *stepTotal) add(p *plan, c *chain) {
 		step := bits.TrailingZeros32(rest)
 		t.users[step]++
 		if step > 0 {
-			t.times[step] = append(t.times[step], c.at[step]-c.at[before])
+			t.times[step] = append(t.times[step], c.between(before, step))
 		}
 		if p.optional&(1<<step) == 0 {
 			before = step
@@ -482,6 +474,10 @@ func (c *chain) inTime() []event.Time {
 	slices.Sort(times)
 	return times
 }
+
+// between is how long a chain took from one step to another; by the grace they
+// may have come the other way round, which took no time.
+func (c *chain) between(from, to int) event.Time { return max(0, c.at[to]-c.at[from]) }
 
 func merge(totals []stepTotal) *stepTotal {
 	sum := &stepTotal{}
@@ -607,7 +603,7 @@ func (f *funnel) timeToConvert(ctx context.Context) (*Conversion, error) {
 				found[part] = append(found[part], times[to]-times[from])
 			}
 		} else if both := uint32(1<<from | 1<<to); c.done&both == both {
-			found[part] = append(found[part], c.at[to]-c.at[from])
+			found[part] = append(found[part], c.between(from, to))
 		}
 	})
 	if err != nil {
@@ -662,7 +658,7 @@ func (f *funnel) trend(ctx context.Context) ([]TrendRow, error) {
 		for _, n := range startBuckets(find, hits, buckets) {
 			since, until := buckets.Starts[n], buckets.EndOf(n)
 			entered[part][n]++
-			if find.best(within(hits, since, until+f.plan.window), starts{since, until}).depth >= goal {
+			if find.best(within(hits, since-f.plan.grace, until+f.plan.reach()), starts{since, until}).depth >= goal {
 				converted[part][n]++
 			}
 		}
@@ -686,7 +682,7 @@ func startBuckets(find *finder, hits []hit, buckets *Buckets) []int {
 func (f *funnel) trendRows(buckets *Buckets, entered, converted []int) []TrendRow {
 	rows := make([]TrendRow, buckets.Len())
 	for n, label := range buckets.Labels() {
-		over := buckets.EndOf(n)-1+f.plan.window < f.request.Now
+		over := buckets.EndOf(n)-1+f.plan.reach() < f.request.Now
 		rows[n] = TrendRow{label, entered[n], converted[n], percent(converted[n], entered[n]), over}
 	}
 	return rows
@@ -848,10 +844,14 @@ func FunnelExplain(ctx context.Context, v *columns.View, r *FunnelExplainRequest
 	answer := &FunnelExplainAnswer{UserID: r.UserID, Reached: -1, Definition: r.definition(), Void: []event.Time{}, Entries: []event.Time{}}
 	var found chain
 	var hits []hit
+	end := forever
 	if actor, ok := f.actors.number(r.UserID); ok {
 		err = f.each(ctx, []partition{{actor, actor + 1}}, func(_ int, find *finder, _ uint32, theirs []hit) {
 			found, hits = find.best(theirs, anytime), slices.Clone(theirs)
 			answer.starts(find)
+			if found.depth > 0 {
+				end = find.endOf(found.at[0])
+			}
 		})
 		if err != nil {
 			return nil, err
@@ -863,7 +863,7 @@ func FunnelExplain(ctx context.Context, v *columns.View, r *FunnelExplainRequest
 	if err := answer.fill(ctx, f, &found, hits); err != nil {
 		return nil, err
 	}
-	answer.Stopped = f.why(&found, hits, answer)
+	answer.Stopped = f.why(&found, hits, end, answer)
 	return answer, nil
 }
 
@@ -909,8 +909,8 @@ func (a *FunnelExplainAnswer) fill(ctx context.Context, f *funnel, c *chain, hit
 	})
 }
 
-// why says in words what the next step lacked.
-func (f *funnel) why(c *chain, hits []hit, a *FunnelExplainAnswer) string {
+// why says in words what the next step lacked. The attempt was stopped at end by an excluded event.
+func (f *funnel) why(c *chain, hits []hit, end event.Time, a *FunnelExplainAnswer) string {
 	switch {
 	case a.Converted:
 		return "did not stop: the last step is done"
@@ -920,6 +920,9 @@ func (f *funnel) why(c *chain, hits []hit, a *FunnelExplainAnswer) string {
 		return "every attempt met an excluded event between its steps"
 	case c.depth == 0:
 		return "no event in the range matches the first step"
+	}
+	if end < forever {
+		return fmt.Sprintf("an excluded event at %s stopped the attempt", end)
 	}
 	if f.plan.order == unordered {
 		return fmt.Sprintf("no window of %s has more than %d different steps", durationText(f.plan.window), c.depth)
@@ -933,16 +936,19 @@ func (f *funnel) whyNotNext(c *chain, hits []hit) string {
 		next++
 	}
 	label, reached := f.request.Steps[next].Label(), c.at[c.depth-1]
-	start := c.inTime()[0]
+	since := c.at[0]
+	if f.plan.sliding {
+		since = reached
+	}
 	for _, h := range hits {
-		if h.at < reached || h.steps&(1<<next) == 0 {
+		if h.at < reached || h.at == reached && f.plan.increasing || h.steps&(1<<next) == 0 {
 			continue
 		}
 		if f.plan.order == strict {
 			return fmt.Sprintf("other events stand between step %d and %q at %s", c.depth-1, label, h.at)
 		}
-		if h.at-start > f.plan.window {
-			return fmt.Sprintf("%q came at %s, after the window ended at %s", label, h.at, start+f.plan.window)
+		if h.at-since > f.plan.window {
+			return fmt.Sprintf("%q came at %s, after the window ended at %s", label, h.at, since+f.plan.window)
 		}
 	}
 	return fmt.Sprintf("no event matches %q after %s and within the range", label, reached)

@@ -25,7 +25,7 @@ type kernel struct {
 // kernel is nil when the funnel is not a common one.
 func (f *funnel) kernel() *kernel {
 	p := &f.plan
-	if f.touch != nil || f.request.Unit.Kind != UserUnit || p.order != ordered || p.first || p.optional != 0 || len(p.exclusions) > 0 {
+	if f.touch != nil || f.request.Unit.Kind != UserUnit || p.order != ordered || p.first || p.optional != 0 || len(p.exclusions) > 0 || !p.common() {
 		return nil
 	}
 	k := &kernel{f, map[string]int{}}
