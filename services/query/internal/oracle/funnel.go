@@ -297,7 +297,7 @@ func (f *funnel) lines(chains []*chain) []answer {
 			}
 			users[step]++
 			if from, was := c.at(before); step > 0 && was {
-				took = append(took, float64(at-from)/1000)
+				took = append(took, float64(at-from))
 			}
 		}
 		line := answer{
@@ -311,8 +311,8 @@ func (f *funnel) lines(chains []*chain) []answer {
 			for _, t := range took {
 				sum += t
 			}
-			line["avg_seconds"] = millis(sum / float64(len(took)))
-			line["median_seconds"] = millis((took[(len(took)-1)/2] + took[len(took)/2]) / 2)
+			line["avg_seconds"] = seconds(sum / float64(len(took)))
+			line["median_seconds"] = seconds((took[(len(took)-1)/2] + took[len(took)/2]) / 2)
 		}
 		lines = append(lines, line)
 		if !f.optional[step] {
@@ -322,7 +322,8 @@ func (f *funnel) lines(chains []*chain) []answer {
 	return lines
 }
 
-func millis(seconds float64) float64 { return math.Round(seconds*1000) / 1000 }
+// seconds to the millisecond.
+func seconds(ms float64) float64 { return math.Round(ms) / 1000 }
 
 // breakdowns are the funnels of the values that most entered with, and of the others together.
 func (f *funnel) breakdowns(people map[string][]hit) []answer {
@@ -443,7 +444,7 @@ func (f *funnel) timeToConvert(people map[string][]hit) answer {
 		c := f.best(hits, anywhere)
 		since, was := c.at(from)
 		if at, done := c.at(to); was && done {
-			took = append(took, float64(at-since)/1000)
+			took = append(took, float64(at-since))
 		}
 	}
 	if len(took) == 0 {
@@ -455,8 +456,8 @@ func (f *funnel) timeToConvert(people map[string][]hit) answer {
 		sum += t
 	}
 	count := f.whole("bin_count", int(math.Ceil(math.Cbrt(float64(len(took)))-1e-9)))
-	shortest := math.Floor(took[0])
-	width := math.Ceil((took[len(took)-1] - shortest) / float64(count))
+	shortest := math.Floor(took[0] / 1000)
+	width := math.Ceil((took[len(took)-1]/1000 - shortest) / float64(count))
 	if width == 0 {
 		width = 60
 	}
@@ -465,9 +466,9 @@ func (f *funnel) timeToConvert(people map[string][]hit) answer {
 		bins = append(bins, [2]int{int(shortest + float64(i)*width), 0})
 	}
 	for _, t := range took {
-		bins[min(count, int((math.Floor(t)-shortest)/width))][1]++
+		bins[min(count, int((math.Floor(t/1000)-shortest)/width))][1]++
 	}
-	return answer{"bins": bins, "average_seconds": millis(sum / float64(len(took)))}
+	return answer{"bins": bins, "average_seconds": seconds(sum / float64(len(took)))}
 }
 
 // trend: of those who start in a bucket, how many convert from there.
@@ -515,10 +516,8 @@ func (q *question) funnelUsers() answer {
 			did := counts
 			_, counts = c.at(before)
 			counts = counts && !did
-			for s := range step {
-				if done, is := c.at(s); is {
-					at = done // of the last step before
-				}
+			if counts {
+				at = c.end()
 			}
 		}
 		if counts {

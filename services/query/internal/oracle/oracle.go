@@ -29,8 +29,9 @@ const (
 
 // Oracle knows a project's whole history.
 type Oracle struct {
-	all []*record // in the order of time, then of batch and place in it
-	now event.Time
+	all    []*record // in the order of time, then of batch and place in it
+	joined map[string]string
+	now    event.Time
 }
 
 // record is an event with those it belongs to.
@@ -42,7 +43,7 @@ type record struct {
 
 // New reads a history; now is when it is asked about.
 func New(events []event.Event, now event.Time) *Oracle {
-	o := &Oracle{now: now}
+	o := &Oracle{now: now, joined: map[string]string{}}
 	for _, e := range events {
 		o.all = append(o.all, &record{Event: e})
 	}
@@ -64,15 +65,11 @@ func (o *Oracle) identify() {
 		}
 		known := first[r.AnonymousID]
 		if known == nil || r.Timestamp == known.Timestamp && r.EventID < known.EventID {
-			first[r.AnonymousID] = r
+			first[r.AnonymousID], o.joined[r.AnonymousID] = r, r.UserID
 		}
 	}
 	for _, r := range o.all {
-		joined := ""
-		if known := first[r.AnonymousID]; known != nil {
-			joined = known.UserID
-		}
-		r.user = cmp.Or(r.UserID, joined, r.AnonymousID, r.SessionID, r.EventID)
+		r.user = cmp.Or(r.UserID, o.joined[r.AnonymousID], r.AnonymousID, r.SessionID, r.EventID)
 	}
 }
 

@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"math"
 	"slices"
@@ -26,12 +27,7 @@ func (o *Oracle) called(id string) string {
 			return id
 		}
 	}
-	for _, r := range o.all {
-		if r.AnonymousID == id {
-			return r.user
-		}
-	}
-	return id
+	return cmp.Or(o.joined[id], id)
 }
 
 // events: newest first. What comes before the cursor is not the oracle's to know.
