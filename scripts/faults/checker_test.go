@@ -1,0 +1,178 @@
+package faults
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// report is what the checker found, as it writes it.
+type report struct {
+	Attempted    int
+	Acknowledged int
+	Rejected     int
+	Stored       int
+	Recovered    int
+	DeadLettered int `json:"dead_lettered"`
+	Lost         int
+	Duplicated   int
+	Requests     map[string]struct {
+		Count   int
+		Longest int64 `json:"longest_ms"`
+	}
+	Findings []struct {
+		Rule     string
+		Count    int
+		Examples []string
+	}
+	Resumed struct {
+		Accepting int64 `json:"accepting_ms"`
+		Storing   int64 `json:"storing_ms"`
+	}
+}
+
+// broken says whether a rule was found broken.
+func (r *report) broken(rule string) bool {
+	for _, f := range r.Findings {
+		if f.Rule == rule {
+			return true
+		}
+	}
+	return false
+}
+
+// checker is maidian-check at work on a system, as a process that shares
+// nothing with it.
+type checker struct {
+	t      testing.TB
+	s      *system
+	ledger string
+	load   *exec.Cmd
+	said   bytes.Buffer
+}
+
+// loading starts the load; it goes on until stop.
+func (s *system) loading(seed int, flags ...string) *checker {
+	s.t.Helper()
+	c := &checker{t: s.t, s: s, ledger: filepath.Join(s.t.TempDir(), "ledger.jsonl")}
+	s.check = c
+	args := append(c.common("load"),
+		"-collector", s.collector.url(), "-seed", fmt.Sprint(seed), "-duration", "10m",
+		"-rate", rate(), "-concurrency", "8", "-poison", "0.02", "-timeout", "10s")
+	c.load = exec.Command(program(s.t), append(args, flags...)...)
+	c.load.Stdout, c.load.Stderr = &c.said, &c.said
+	if err := c.load.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() {
+		if c.load.ProcessState == nil {
+			_ = c.load.Process.Kill()
+			_ = c.load.Wait()
+		}
+	})
+	return c
+}
+
+// program is the checker itself, which no patch ever touches.
+func program(t testing.TB) string { return build(t, "scripts/check") }
+
+// rate of the load: FAULT_RATE events a second, 0 for as fast as it goes.
+func rate() string {
+	if r := os.Getenv("FAULT_RATE"); r != "" {
+		return r
+	}
+	return "1500"
+}
+
+func (c *checker) common(command string) []string {
+	args := []string{command, "-ledger", c.ledger, "-amqp", c.s.rabbit.URL()}
+	for name, keys := range c.s.keys {
+		args = append(args, "-project", name+"="+keys[0]+","+keys[1])
+	}
+	return args
+}
+
+// stop ends the load once every batch has its answer.
+func (c *checker) stop() {
+	c.t.Helper()
+	if err := c.load.Process.Signal(os.Interrupt); err != nil {
+		c.t.Fatalf("the load ended early: %v\n%s", err, c.said.String())
+	}
+	if err := c.load.Wait(); err != nil {
+		c.t.Fatalf("load: %v\n%s", err, c.said.String())
+	}
+}
+
+// verify is the checker's verdict; times to resume count from since.
+func (c *checker) verify(since time.Time) *report {
+	c.t.Helper()
+	path := c.ledger + ".report.json"
+	cmd := exec.Command(program(c.t), append(c.common("verify"),
+		"-store", c.s.store, "-query", c.s.query.url(), "-report", path, "-quiet", quiet(),
+		"-resumed-after", since.UTC().Format(time.RFC3339Nano))...)
+	said, err := cmd.CombinedOutput()
+	text, readErr := os.ReadFile(path)
+	if readErr != nil {
+		c.t.Fatalf("verify: %v\n%s", err, said)
+	}
+	var r report
+	if err := json.Unmarshal(text, &r); err != nil {
+		c.t.Fatal(err)
+	}
+	if (err == nil) != (len(r.Findings) == 0) {
+		c.t.Fatalf("verify: %v, but there are %d findings\n%s", err, len(r.Findings), said)
+	}
+	c.t.Logf("%s", said)
+	return &r
+}
+
+// quiet is how long nothing must change: FAULT_QUIET.
+func quiet() string {
+	if q := os.Getenv("FAULT_QUIET"); q != "" {
+		return q
+	}
+	return "3s"
+}
+
+// answered counts the answers of one kind in the ledger: a status, or the
+// name of why there was none.
+func (c *checker) answered(kind string) (n int) {
+	c.t.Helper()
+	f, err := os.Open(c.ledger)
+	if err != nil {
+		return 0 // not begun yet
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		var line struct {
+			Done *struct {
+				Try    int
+				Status int
+				Error  string
+			}
+		}
+		if !bytes.HasPrefix(lines.Bytes(), []byte(`{"done"`)) || json.Unmarshal(lines.Bytes(), &line) != nil || line.Done.Try < 0 {
+			continue
+		}
+		if fmt.Sprint(line.Done.Status) == kind || line.Done.Error != "" && strings.Contains(line.Done.Error, kind) {
+			n++
+		}
+	}
+	return n
+}
+
+// until waits for so many more answers of a kind.
+func (c *checker) until(kind string, more int) {
+	c.t.Helper()
+	want := c.answered(kind) + more
+	eventually(c.t, fmt.Sprintf("%d more answers %q; the load says %s", more, kind, c.said.String()), func() bool { return c.answered(kind) >= want })
+}

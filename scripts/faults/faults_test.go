@@ -1,0 +1,324 @@
+// Package faults breaks every part of the pipeline under load, and has
+// maidian-check say whether what was accepted is stored exactly once.
+package faults
+
+import (
+	"os"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// fault is one way to hurt a system. To add one is to add an entry.
+type fault struct {
+	name     string
+	injected string // what is done, for the table
+	quick    bool   // among the few that run with every test
+	on       layout // nil: SQLite
+	env      []string
+	patches  []patch
+	load     []string                      // flags of the load beside the usual ones
+	do       func(s *system, c *checker)   // hurts and heals; returns once it is healed
+	expect   func(t *testing.T, r *report) // what must be so beside the checker's rules
+}
+
+var faults = []fault{
+	{
+		name: "none", injected: "nothing: retries at once, repeated events, abandoned requests, wrong clocks, unreadable messages", quick: true,
+		do: func(*system, *checker) {},
+	},
+	{
+		name: "broker restart", injected: "RabbitMQ is stopped in order and started again",
+		do: func(s *system, c *checker) {
+			s.rabbit.Stop()
+			c.until("503", 3)
+			s.startBroker()
+		},
+	},
+	{
+		name: "broker kill -9", injected: "RabbitMQ is killed and started again", quick: true,
+		do: func(s *system, c *checker) {
+			s.rabbit.Kill()
+			c.until("503", 3)
+			s.startBroker()
+		},
+	},
+	{
+		name: "broker restart over a backlog", injected: "the consumer is killed, a backlog grows, RabbitMQ is stopped and started, then the consumer",
+		do: func(s *system, c *checker) {
+			s.consumer.kill()
+			c.until("200", 100)
+			s.rabbit.Stop()
+			s.startBroker()
+			s.again(s.consumer)
+		},
+	},
+	{
+		name: "memory alarm", injected: "RabbitMQ's memory limit is set below what it uses, then back",
+		do: func(s *system, c *checker) {
+			s.ctl("set_vm_memory_high_watermark", "0.00001")
+			c.until("503", 5)
+			s.ctl("set_vm_memory_high_watermark", "0.4")
+		},
+		expect: quickRefusals,
+	},
+	{
+		name: "disk alarm", injected: "RabbitMQ's least free disk is set above what there is, then back",
+		do: func(s *system, c *checker) {
+			s.ctl("set_disk_free_limit", "1000TB")
+			c.until("503", 5)
+			s.ctl("set_disk_free_limit", "64MB")
+		},
+		expect: quickRefusals,
+	},
+	{
+		name: "queue full", injected: "the queue takes 40 messages and the consumer is stopped, then started", env: []string{"ANALYTICS_QUEUE_MAX_MESSAGES=40"},
+		do: func(s *system, c *checker) {
+			s.consumer.kill()
+			c.until("503", 20)
+			s.again(s.consumer)
+		},
+	},
+	{
+		name: "channels closed by the server", injected: "RabbitMQ shuts down all channels, five times",
+		do: func(s *system, c *checker) {
+			for range 5 {
+				s.eval(`[exit(P, shutdown) || P <- rabbit_channel:list()].`)
+				c.until("200", 20)
+			}
+		},
+	},
+	{
+		name: "connections closed by the server", injected: "RabbitMQ closes all connections, five times",
+		do: func(s *system, c *checker) {
+			for range 5 {
+				s.ctl("close_all_connections", "the test says so")
+				c.until("200", 20)
+			}
+		},
+	},
+	{
+		name: "exchange deleted", injected: "the exchange is deleted",
+		do: func(s *system, c *checker) {
+			s.eval(`rabbit_exchange:delete(rabbit_misc:r(<<"/">>, exchange, <<%q>>), false, <<"test">>).`, queue)
+			c.until("200", 20)
+		},
+	},
+	{
+		name: "binding deleted", injected: "the queue's binding is deleted", quick: true,
+		do: func(s *system, c *checker) {
+			s.eval(`E = rabbit_misc:r(<<"/">>, exchange, <<%[1]q>>), [rabbit_binding:remove(B, <<"test">>) || B <- rabbit_binding:list_for_source(E)].`, queue)
+			c.until("200", 50)
+		},
+	},
+	{
+		name: "queue deleted", injected: "the queue is deleted while it is empty",
+		do: func(s *system, c *checker) {
+			s.deleteQueue()
+			c.until("200", 20)
+		},
+	},
+	{
+		name: "wrong credentials", injected: "the password is changed, all connections are closed, then it is changed back",
+		do: func(s *system, c *checker) {
+			s.ctl("change_password", "guest", "another")
+			s.ctl("close_all_connections", "the test says so")
+			c.until("503", 3)
+			s.ctl("change_password", "guest", "guest")
+		},
+	},
+	{
+		name: "half-open connections", injected: "RabbitMQ is frozen with SIGSTOP for " + frozenFor().String() + ", then goes on",
+		do: func(s *system, c *checker) {
+			if err := s.rabbit.Pause(); err != nil {
+				s.t.Fatal(err)
+			}
+			timer := time.NewTimer(frozenFor())
+			defer timer.Stop()
+			c.until("503", 3)
+			<-timer.C
+			if err := s.rabbit.Resume(); err != nil {
+				s.t.Fatal(err)
+			}
+		},
+	},
+	{
+		name: "consumer kill -9", injected: "the consumer is killed at random and started again, five times", quick: true,
+		do: func(s *system, c *checker) {
+			for i := range 5 {
+				c.until("200", 5+7*i)
+				s.consumer.kill()
+				c.until("200", 10)
+				s.again(s.consumer)
+			}
+		},
+	},
+	crashAt("before insert"),
+	crashAt("after insert"),
+	crashAt("after journal"),
+	crashAt("before ack"),
+	crashAt("after ack"),
+	{
+		name: "collector SIGTERM under load", injected: "the collector is asked to end, three times, and started again",
+		do: func(s *system, c *checker) {
+			for range 3 {
+				c.until("200", 30)
+				s.collector.terminate()
+				s.again(s.collector)
+			}
+		},
+		expect: func(t *testing.T, r *report) {
+			for kind := range r.Requests {
+				switch kind {
+				case "200", "400", "503", "abandoned", "refused":
+				default:
+					t.Errorf("a request ended with %q while the collector stopped in order", kind)
+				}
+			}
+		},
+	},
+	{
+		name: "collector kill -9", injected: "the collector is killed under load and started again, five times",
+		do: func(s *system, c *checker) {
+			for range 5 {
+				c.until("200", 20)
+				s.collector.kill()
+				s.again(s.collector)
+			}
+		},
+	},
+	{
+		name: "consumer kill -9, MongoDB", injected: "the consumer on MongoDB's adapter is killed and started again, three times", on: onMongo, load: small,
+		do: func(s *system, c *checker) {
+			for range 3 {
+				c.until("200", 15)
+				s.consumer.kill()
+				s.again(s.consumer)
+			}
+		},
+	},
+}
+
+const queue = "analytics_events"
+
+// small is a load that FerretDB bears.
+var small = []string{"-rate", "150", "-batch", "1,5,20", "-events", "2500"}
+
+// frozenFor is how long a frozen broker stays so: FAULT_FREEZE, 60s in full.
+func frozenFor() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv("FAULT_FREEZE")); err == nil {
+		return d
+	}
+	return 20 * time.Second
+}
+
+// crashAt has the consumer kill itself at one point of a delivery, three times.
+func crashAt(point string) fault {
+	return fault{
+		name: "consumer crash " + point, injected: "the consumer kills itself " + point + " of the 15th group, three times",
+		patches: seams, quick: point == "after insert",
+		do: func(s *system, c *checker) {
+			for range 3 {
+				s.consumer.kill()
+				s.consumer.start("CRASH_AT="+point, "CRASH_AFTER=15")
+				s.consumer.wait()
+				s.consumer.start()
+				c.until("200", 10)
+			}
+			s.consumer.up()
+		},
+	}
+}
+
+// quickRefusals: once the alarm is known, a refusal is quick; before, it may
+// take the publish deadline.
+func quickRefusals(t *testing.T, r *report) {
+	const deadline = 3000
+	if longest := r.Requests["503"].Longest; longest > deadline+1500 {
+		t.Errorf("a request was refused after %d ms, want the publish deadline of %d ms at the most", longest, deadline)
+	}
+}
+
+func (s *system) startBroker() {
+	s.t.Helper()
+	if err := s.rabbit.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// deleteQueue waits for a moment in which the consumer has everything: what a
+// person deletes with the queue nobody can keep.
+func (s *system) deleteQueue() {
+	s.t.Helper()
+	s.collector.signal(syscall.SIGSTOP)
+	defer s.collector.signal(syscall.SIGCONT)
+	eventually(s.t, "an empty queue", func() bool {
+		return s.ctl("list_queues", "name", "messages") != "" && s.messages() == 0
+	})
+	s.ctl("delete_queue", queue)
+}
+
+// messages are those in the queue, in consumers' hands too.
+func (s *system) messages() int {
+	s.t.Helper()
+	var listed []struct {
+		Name     string
+		Messages int
+	}
+	s.json(s.ctl("list_queues", "name", "messages", "--formatter", "json"), &listed)
+	for _, q := range listed {
+		if q.Name == queue {
+			return q.Messages
+		}
+	}
+	return -1
+}
+
+// run hurts a system and returns the verdict.
+func (f *fault) run(t testing.TB, seed int, patches ...patch) *report {
+	t.Helper()
+	on := f.on
+	if on == nil {
+		on = onSQLite
+	}
+	s := on(t, append(append([]patch{}, f.patches...), patches...), f.env)
+	c := s.loading(seed, f.load...)
+	c.until("200", 30)
+	f.do(s, c)
+	healed := time.Now()
+	c.until("200", 30)
+	c.stop()
+	return c.verify(healed)
+}
+
+// FAULTS=all runs every fault, FAULT_SEEDS of them times each.
+func TestFaults(t *testing.T) {
+	all := os.Getenv("FAULTS") == "all"
+	for _, f := range faults {
+		if !f.quick && !all {
+			continue
+		}
+		t.Run(f.name, func(t *testing.T) {
+			row := row{fault: f.name, injected: f.injected}
+			for seed := range seeds() {
+				r := f.run(t, 100+seed)
+				for _, broken := range r.Findings {
+					t.Errorf("seed %d: %s: %d, such as %q", 100+seed, broken.Rule, broken.Count, broken.Examples)
+				}
+				if f.expect != nil {
+					f.expect(t, r)
+				}
+				row.add(r)
+			}
+			row.write(t)
+		})
+	}
+}
+
+func seeds() int {
+	if n, err := strconv.Atoi(os.Getenv("FAULT_SEEDS")); err == nil {
+		return n
+	}
+	return 1
+}

@@ -1,0 +1,44 @@
+package faults
+
+// seams let the consumer kill itself at a point of a delivery that the
+// environment names: CRASH_AT, at the CRASH_AFTERth time that it comes by.
+var seams = []patch{
+	{file: "services/consumer/internal/deliver/crash_here.go", new: "package deliver\n" + crashHere},
+	{file: "pkg/bus/internal/receive/crash_here.go", new: "package receive\n" + crashHere},
+	{
+		file: "services/consumer/internal/deliver/deliver.go",
+		old:  "	if err := d.insert(ctx, g); err != nil {\n		return err\n	}\n",
+		new:  "	crashHere(\"before insert\")\n	if err := d.insert(ctx, g); err != nil {\n		return err\n	}\n	crashHere(\"after insert\")\n",
+	},
+	{
+		file: "services/consumer/internal/deliver/deliver.go",
+		old:  "	d.metrics.settled(g)\n",
+		new:  "	crashHere(\"after journal\")\n	d.metrics.settled(g)\n",
+	},
+	{
+		file: "pkg/bus/internal/receive/receive.go",
+		old:  "	l.working = nil\n	l.tell(done, nil)\n",
+		new:  "	l.working = nil\n	crashHere(\"before ack\")\n	l.tell(done, nil)\n	crashHere(\"after ack\")\n",
+	},
+}
+
+const crashHere = `
+import (
+	"os"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+)
+
+var passed atomic.Int64
+
+func crashHere(point string) {
+	if os.Getenv("CRASH_AT") != point {
+		return
+	}
+	if n, _ := strconv.ParseInt(os.Getenv("CRASH_AFTER"), 10, 64); passed.Add(1) == n {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	}
+}
+`

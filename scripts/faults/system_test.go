@@ -1,0 +1,157 @@
+package faults
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"testing"
+
+	"github.com/maidian/maidian/pkg/store"
+	"github.com/maidian/maidian/pkg/testenv"
+	"github.com/maidian/maidian/scripts/faults/halves"
+)
+
+// system is the pipeline under test, each part a process, on a private broker.
+type system struct {
+	t         testing.TB
+	rabbit    *testenv.Rabbit
+	ferret    *testenv.FerretDB // nil on SQLite
+	collector *process
+	consumer  *process
+	query     *process // on SQLite the same as the consumer
+	store     string   // as the checker wants it
+	keys      map[string][2]string
+	check     *checker
+}
+
+// layout is what a system is made of.
+type layout func(t testing.TB, patches []patch, env []string) *system
+
+// onSQLite is two processes, quick enough for a full load: the collector, and
+// the consumer with the query service beside it.
+func onSQLite(t testing.TB, patches []patch, env []string) *system {
+	t.Helper()
+	s := &system{t: t, rabbit: testenv.StartRabbit(t), keys: map[string][2]string{}}
+	dir := t.TempDir()
+	s.store = "sqlite:" + filepath.Join(dir, "maidian.db")
+	for _, name := range halves.Names() {
+		s.keys[name] = [2]string{halves.Key(name, store.WriteKey), halves.Key(name, store.ReadKey)}
+	}
+	env = append([]string{"RABBITMQ_URL=" + s.rabbit.URL(), "STORE_DIR=" + dir}, env...)
+	s.consumer = s.process("scripts/faults/cmd/storing", "QUERY_LISTEN", "/readyz", patches, env)
+	s.query = s.consumer
+	s.collector = s.process("scripts/faults/cmd/collecting", "COLLECTOR_LISTEN", "/readyz", patches, env)
+	s.startAll()
+	return s
+}
+
+// onMongo is the three services as production runs them, on FerretDB, which is
+// slow: small loads only.
+func onMongo(t testing.TB, patches []patch, env []string) *system {
+	t.Helper()
+	s := &system{t: t, rabbit: testenv.StartRabbit(t), ferret: testenv.StartFerretDB(t), keys: map[string][2]string{}}
+	s.store = s.ferret.URI() + "maidian"
+	env = append([]string{
+		"RABBITMQ_URL=" + s.rabbit.URL(), "MONGODB_URI=" + s.ferret.URI(), "MONGODB_DATABASE=maidian", "QUERY_ADMIN_KEY=" + adminKey,
+	}, env...)
+	s.query = s.process("services/query/cmd/query", "QUERY_LISTEN", "/readyz", patches, env)
+	s.consumer = s.process("services/consumer/cmd/consumer", "OPS_LISTEN", "/readyz", patches, env)
+	s.collector = s.process("services/collector/cmd/collector", "COLLECTOR_LISTEN", "/readyz", patches, env)
+	s.startAll()
+	for _, name := range halves.Names() {
+		s.keys[name] = s.makeProject(name)
+	}
+	return s
+}
+
+const adminKey = "ak_of_the_faults_0123456789"
+
+// process makes one that listens on an address of its own, and kills it at the end.
+func (s *system) process(program, listen, health string, patches []patch, env []string) *process {
+	s.t.Helper()
+	at := freeAddress(s.t)
+	p := &process{
+		t: s.t, name: filepath.Base(program), program: build(s.t, program, patches...), health: "http://" + at + health,
+		env: append([]string{"LOG_LEVEL=warn", "OPS_LISTEN=" + freeAddress(s.t), listen + "=" + at}, env...),
+	}
+	s.t.Cleanup(func() {
+		p.kill()
+		if s.t.Failed() && p.output.String() != "" {
+			s.t.Logf("%s printed at the end:\n%s", p.name, p.output.String())
+		}
+	})
+	return p
+}
+
+func (s *system) startAll() {
+	s.t.Helper()
+	for _, p := range []*process{s.query, s.consumer, s.collector} {
+		if p.cmd == nil {
+			p.start()
+		}
+	}
+	for _, p := range []*process{s.query, s.consumer, s.collector} {
+		p.up()
+	}
+}
+
+// again starts a process that has ended, and waits for it.
+func (s *system) again(p *process) {
+	s.t.Helper()
+	p.start()
+	p.up()
+}
+
+func (p *process) url() string {
+	const health = "/readyz"
+	return p.health[:len(p.health)-len(health)]
+}
+
+// makeProject asks the query service for a project and returns its two keys.
+func (s *system) makeProject(name string) [2]string {
+	s.t.Helper()
+	body, err := json.Marshal(map[string]string{"id": name, "name": name})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req, err := http.NewRequest(http.MethodPost, s.query.url()+"/api/v1/admin/projects", bytes.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("X-Api-Key", adminKey)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var made struct {
+		Write string `json:"write_key"`
+		Read  string `json:"read_key"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&made); err != nil || made.Write == "" {
+		s.t.Fatalf("make project %s: %s, %v", name, res.Status, err)
+	}
+	return [2]string{made.Write, made.Read}
+}
+
+// ctl runs rabbitmqctl on the system's broker.
+func (s *system) ctl(args ...string) string {
+	s.t.Helper()
+	return s.rabbit.Ctl(s.t, args...)
+}
+
+// eval runs Erlang on the broker.
+func (s *system) eval(format string, args ...any) string {
+	s.t.Helper()
+	return s.ctl("eval", fmt.Sprintf(format, args...))
+}
+
+func (s *system) json(text string, into any) {
+	s.t.Helper()
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		s.t.Fatalf("%v in %s", err, text)
+	}
+}
