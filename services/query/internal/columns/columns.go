@@ -54,11 +54,12 @@ type edition struct {
 	batches    []uint32
 	positions  []uint16
 
-	ongoing []ongoing // derived sessions that may reach into the next day, by user
-	table   *Table
-	columns atomic.Pointer[map[string]*held] // complete ones
-	begun   map[string]begun                 // those whose older rows are still being read; fixed when the day is made
-	byTime  atomic.Pointer[[]uint32]
+	ongoing  []ongoing // derived sessions that may reach into the next day, by user
+	table    *Table
+	columns  atomic.Pointer[map[string]*held] // complete ones
+	begun    map[string]begun                 // those whose older rows are still being read; fixed when the day is made
+	byTime   atomic.Pointer[[]uint32]
+	extracts extracts
 }
 
 // Run is the rows [Lo, Hi) of one event type.

@@ -144,14 +144,14 @@ func BenchmarkKernel(b *testing.B) {
 	}
 	b.Run("kernel", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := f.kernel().run(context.Background()); err != nil {
+			if _, _, err := f.kernel().totals(context.Background()); err != nil {
 				b.Fatal(err)
 			}
 		}
 	})
 	b.Run("general", func(b *testing.B) {
 		for b.Loop() {
-			if _, _, err := f.totals(context.Background(), f.actors.partitions()); err != nil {
+			if _, _, err := f.totals(context.Background()); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -101,6 +101,11 @@ func newTouch(s *source, b *Breakdown) *touch {
 	return t
 }
 
+// once says that an actor belongs to one value, wherever its chain goes.
+func (t *touch) once() bool {
+	return t.breakdown.Attribution == "first_touch" || t.breakdown.Attribution == "last_touch"
+}
+
 // compareValues orders values: missing first, then flags, numbers by size, text by bytes.
 func compareValues(a, b event.Value) int {
 	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Number, b.Number), cmp.Compare(a.Text, b.Text))

@@ -340,24 +340,24 @@ func (f *funnel) each(ctx context.Context, parts []partition, visit func(part in
 
 // steps is the view of steps, with breakdowns when asked.
 func (f *funnel) steps(ctx context.Context) ([]StepResult, []FunnelBreakdown, error) {
+	totals := f.totals
 	if k := f.kernel(); k != nil {
-		total, err := k.run(ctx)
-		if err != nil {
-			return nil, nil, err
-		}
+		totals = k.totals
+	}
+	total, byValue, err := totals(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if f.touch == nil {
 		return f.lines(total), nil, nil
 	}
-	parts := f.actors.partitions()
-	total, byValue, err := f.totals(ctx, parts)
-	if err != nil || f.touch == nil {
-		return f.lines(total), nil, err
-	}
-	breakdowns, err := f.breakdowns(ctx, parts, byValue)
+	breakdowns, err := f.breakdowns(ctx, byValue)
 	return f.lines(total), breakdowns, err
 }
 
 // totals adds up every actor's chain, and those by value of the breakdown.
-func (f *funnel) totals(ctx context.Context, parts []partition) (*stepTotal, map[uint32]*stepTotal, error) {
+func (f *funnel) totals(ctx context.Context) (*stepTotal, map[uint32]*stepTotal, error) {
+	parts := f.actors.partitions()
 	totals := make([]stepTotal, len(parts))
 	groups := make([]map[uint32]*stepTotal, len(parts))
 	err := f.each(ctx, parts, func(part int, find *finder, _ uint32, hits []hit) {
@@ -376,7 +376,7 @@ func (f *funnel) totals(ctx context.Context, parts []partition) (*stepTotal, map
 		})
 	})
 	if err != nil {
-		return merge(nil), nil, err
+		return nil, nil, err
 	}
 	byValue, err := mergeGroups(groups)
 	return merge(totals), byValue, err
@@ -390,7 +390,7 @@ func totalOf(group map[uint32]*stepTotal, value uint32) *stepTotal {
 }
 
 // breakdowns are the funnels of the values most entered with, and of all others together.
-func (f *funnel) breakdowns(ctx context.Context, parts []partition, byValue map[uint32]*stepTotal) ([]FunnelBreakdown, error) {
+func (f *funnel) breakdowns(ctx context.Context, byValue map[uint32]*stepTotal) ([]FunnelBreakdown, error) {
 	entered := map[uint32]int{}
 	for value, total := range byValue {
 		entered[value] = total.users[0]
@@ -404,17 +404,28 @@ func (f *funnel) breakdowns(ctx context.Context, parts []partition, byValue map[
 	if len(top) == len(ranked) {
 		return breakdowns, nil
 	}
-	rest, err := f.others(ctx, parts, ranked[len(top):])
-	return append(breakdowns, FunnelBreakdown{Other, f.lines(rest)}), err
+	rest, err := f.others(ctx, ranked[len(top):], byValue)
+	if err != nil {
+		return nil, err
+	}
+	return append(breakdowns, FunnelBreakdown{Other, f.lines(rest)}), nil
 }
 
 // others is the funnel of the values beyond the limit; an actor that has
 // several of them counts once, by the one with which it got deepest.
-func (f *funnel) others(ctx context.Context, parts []partition, values []uint32) (*stepTotal, error) {
+func (f *funnel) others(ctx context.Context, values []uint32, byValue map[uint32]*stepTotal) (*stepTotal, error) {
+	if f.touch.once() {
+		rest := &stepTotal{}
+		for _, value := range values {
+			rest.join(byValue[value])
+		}
+		return rest, nil
+	}
 	in := make([]bool, len(f.touch.values))
 	for _, value := range values {
 		in[value] = true
 	}
+	parts := f.actors.partitions()
 	totals := make([]stepTotal, len(parts))
 	err := f.each(ctx, parts, func(part int, find *finder, _ uint32, hits []hit) {
 		var best chain

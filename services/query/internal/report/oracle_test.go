@@ -534,11 +534,11 @@ func TestKernelIsTheFinder(t *testing.T) {
 		if k == nil {
 			t.Fatalf("%s is not taken by the kernel", body)
 		}
-		fast, err := k.run(ctx)
+		fast, _, err := k.totals(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
-		general, _, err := f.totals(ctx, f.actors.partitions())
+		general, _, err := f.totals(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}

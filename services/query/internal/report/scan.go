@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
 
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/fault"
@@ -201,6 +202,23 @@ func trues(n int) []bool {
 	return marks
 }
 
+// keep says of a day's rows from lo to hi whether they are in the range and the
+// filters hold; nil: of all of them.
+func (s *source) keep(dayIndex, lo, hi int, match *matcher) []bool {
+	first, last, whole := s.inRange(s.days[dayIndex])
+	if match == nil && whole {
+		return nil
+	}
+	keep := trues(hi - lo)
+	match.and(dayIndex, lo, keep)
+	if !whole {
+		for i, at := range s.days[dayIndex].Times()[lo:hi] {
+			keep[i] = keep[i] && first <= at && at <= last
+		}
+	}
+	return keep
+}
+
 // selection is a selector made ready: which runs it reads and which of their rows.
 type selection struct {
 	event string
@@ -302,10 +320,9 @@ func (a *actors) stretch(dayIndex int, run columns.Run, lo, hi uint32) (from, to
 	if a.unit.Kind != UserUnit {
 		return run.Lo, run.Hi
 	}
-	users := a.source.days[dayIndex].Users()[run.Lo:run.Hi]
-	from = run.Lo + sort.Search(len(users), func(i int) bool { return users[i] >= lo })
-	to = run.Lo + sort.Search(len(users), func(i int) bool { return users[i] >= hi })
-	return from, to
+	d := a.source.days[dayIndex]
+	n, _ := d.RunOf(run.Type)
+	return d.RowsOf(n, lo, hi)
 }
 
 // hit is one row that a query reads: when, whose, and which selectors it matches.
@@ -332,21 +349,22 @@ type partition struct{ lo, hi uint32 }
 // and a cancelled query ends soon. Units whose rows are scattered are cut once
 // for each worker, since each part has to look at every row.
 func (a *actors) partitions() []partition {
-	workers := runtime.GOMAXPROCS(0)
-	n := workers
+	size := (a.count + processors() - 1) / processors()
 	if a.unit.Kind == UserUnit {
-		n = max(workers, (a.count+partitionSize-1)/partitionSize)
+		blocks := min(max(1, a.count/(mostPartitions*columns.UserBlock)), partitionMost/columns.UserBlock)
+		size = blocks * columns.UserBlock
 	}
-	n = max(1, min(n, a.count))
-	parts := make([]partition, 0, n)
-	for i := range n {
-		lo, hi := a.count*i/n, a.count*(i+1)/n
-		parts = append(parts, partition{uint32(lo), uint32(hi)})
+	parts := []partition{{0, 0}}[:0]
+	for lo := 0; lo < a.count; lo += size {
+		parts = append(parts, partition{uint32(lo), uint32(lo + size)})
 	}
 	return parts
 }
 
-const partitionSize = 16_384
+const (
+	mostPartitions = 256     // as long as they are not too large
+	partitionMost  = 1 << 16 // users: a place in one takes wordUserBits
+)
 
 // eachPartition runs work for every partition on all processors and stops at
 // the first error, or when ctx ends. Index says which partition it is.
@@ -356,29 +374,30 @@ func eachPartition(ctx context.Context, parts []partition, work func(ctx context
 
 // parallel runs work(0) … work(n-1) on all processors.
 func parallel(ctx context.Context, n int, work func(ctx context.Context, i int) error) error {
+	return parallelWith(ctx, n, func(int) struct{} { return struct{}{} }, func(ctx context.Context, _ struct{}, i int) error { return work(ctx, i) })
+}
+
+// processors is how many goroutines a query works in at most.
+func processors() int { return runtime.GOMAXPROCS(0) }
+
+// parallelWith runs work for 0 … n-1 on all processors; each goroutine has
+// something of its own for all that it works on, which begin makes from the
+// goroutine's number.
+func parallelWith[W any](ctx context.Context, n int, begin func(worker int) W, work func(ctx context.Context, with W, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	next := make(chan int)
+	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range min(n, runtime.GOMAXPROCS(0)) {
+	for worker := range min(n, processors()) {
 		wg.Go(func() {
-			for i := range next {
-				if err := work(ctx, i); err != nil {
+			with := begin(worker)
+			for i := next.Add(1) - 1; i < int64(n) && ctx.Err() == nil; i = next.Add(1) - 1 {
+				if err := work(ctx, with, int(i)); err != nil {
 					cancel(err)
 				}
 			}
 		})
 	}
-	for i := range n {
-		if ctx.Err() != nil {
-			break
-		}
-		select {
-		case next <- i:
-		case <-ctx.Done():
-		}
-	}
-	close(next)
 	wg.Wait()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
