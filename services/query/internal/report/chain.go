@@ -64,6 +64,20 @@ type chain struct {
 	at    [maxSteps]event.Time
 }
 
+// beats says which of two chains of an actor counts, by the finder's order.
+func (c *chain) beats(o *chain) bool {
+	if c.depth != o.depth || c.depth == 0 {
+		return c.depth > o.depth
+	}
+	mine, other := c.inTime(), o.inTime()
+	order := cmp.Or(
+		cmp.Compare(mine[len(mine)-1], other[len(other)-1]), cmp.Compare(len(other), len(mine)),
+		cmp.Compare(other[0], mine[0]), slices.Compare(mine, other),
+	)
+	differing := c.done ^ o.done
+	return order < 0 || order == 0 && c.done&differing&-differing != 0
+}
+
 // finder finds chains. It keeps its memory from one actor to the next and is
 // used by one goroutine.
 //

@@ -433,7 +433,7 @@ func (f *funnel) others(ctx context.Context, values []uint32, byValue map[uint32
 			if !in[value] {
 				return
 			}
-			if c := find.best(hits, anytime); c.depth > best.depth {
+			if c := find.best(hits, anytime); c.beats(&best) {
 				best = c
 			}
 		})
