@@ -89,14 +89,45 @@ func (b *Bench) prepare(ctx context.Context) error {
 	return b.seal(ctx)
 }
 
-// seal lets the service see the store for once, so that what it derives from
-// whole days is there, as it is in a system that has been running.
-func (b *Bench) seal(ctx context.Context) error {
+// seal lets the service run on the store until it has kept what it derives
+// from whole days, as it has in a system that has been running.
+func (b *Bench) seal(ctx context.Context) (err error) {
+	parts, err := b.segments(ctx)
+	if err != nil || len(parts) > 0 {
+		return err
+	}
 	s, err := b.server(ctx, QueryOnly, b.Dir)
 	if err != nil {
 		return err
 	}
-	return s.Close()
+	defer func() { err = errors.Join(err, s.Close()) }()
+	for _, q := range append(Questions(), allColumns...) { // a column is kept when it was asked for
+		if _, _, err := s.Ask(ctx, q.Route, q.Body(0)); err != nil {
+			return err
+		}
+	}
+	return s.settled(ctx)
+}
+
+// settled waits until the service has written segments and then none for a while.
+func (s *Server) settled(ctx context.Context) error {
+	const still, enough = 5 * time.Second, 5 * time.Minute
+	written, since, began := 0.0, time.Now(), time.Now()
+	for pause := time.NewTicker(time.Second); ; <-pause.C {
+		now, err := s.metric(ctx, "maidian_query_segments_written_bytes_total")
+		if err != nil {
+			return err
+		}
+		if now != written {
+			written, since = now, time.Now()
+		}
+		if written > 0 && time.Since(since) > still {
+			return nil
+		}
+		if time.Since(began) > enough {
+			return fmt.Errorf("the service is not done with writing segments after %s; %.0f bytes are written", enough, written)
+		}
+	}
 }
 
 // server starts a server and waits until it answers.

@@ -58,6 +58,7 @@ func settings(dir string) (*allinone.Config, error) {
 	}
 	config.Dir, config.Ops, config.UseRabbit, config.UseMongo = dir, "127.0.0.1:0", false, false
 	config.Collector.Listen, config.Query.Listen = "127.0.0.1:0", "127.0.0.1:0"
+	config.Query.Deadline = 10 * time.Minute // the first question reads columns of millions of raw events
 	return config, nil
 }
 

@@ -5,15 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net/http"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"github.com/maidian/maidian/pkg/store"
 	"github.com/maidian/maidian/pkg/store/sqlite"
 )
+
+// allColumns bring into memory what sizes are given of: page, session and a property of all days.
+var allColumns = []Question{
+	{Route: "trends", Body: always(`{` + last90 + `, "series": [{"event": "*", "metric": "sessions"}], "breakdown": "page_path"}`)},
+	{Route: "trends", Body: always(`{` + last90 + `, "series": [{"event": "*"}], "breakdown": "platform"}`)},
+}
+
+// sized are the parts of segments in which user, time and type, session, page and the property are.
+var sized = []string{"base", "sessions", "column:page_path", "column:properties.platform"}
 
 // stored is what an event takes on disk in what is derived from it.
 func (b *Bench) stored(ctx context.Context) ([]Figure, error) {
@@ -25,29 +36,40 @@ func (b *Bench) stored(ctx context.Context) ([]Figure, error) {
 	if err = errors.Join(err, clickhouse.Close()); err != nil {
 		return nil, err
 	}
-	ours, err := b.segmentBytes(ctx)
+	parts, err := b.segments(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sum := 0.0
+	for _, name := range slices.Sorted(maps.Keys(parts)) {
+		b.say("  %s: %.3f bytes an event", name, parts[name])
+		if slices.Contains(sized, name) {
+			sum += parts[name]
+		}
+	}
+	for _, name := range sized {
+		if parts[name] == 0 {
+			return nil, fmt.Errorf("the store has no segments %s", name)
+		}
+	}
 	return []Figure{{
 		Name: "stored for user, time, type, page, session, one property", Unit: "B an event",
-		Ours: []float64{ours / float64(b.Set.Events)}, Beside: "clickhouse", Theirs: []float64{theirs}, Goal: 1,
-	}}, err
+		Ours: []float64{sum}, Beside: "clickhouse", Theirs: []float64{theirs}, Goal: 1,
+	}}, nil
 }
 
-func (b *Bench) segmentBytes(ctx context.Context) (sum float64, err error) {
+// segments are the bytes an event of each kind of part in the store.
+func (b *Bench) segments(ctx context.Context) (parts map[string]float64, err error) {
 	from, err := sqlite.Open(ctx, filepath.Join(b.Dir, "store"))
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
-	byName := map[string]int{}
-	err = from.Segments(ctx, Project, math.MinInt32, math.MaxInt32, nil, func(s *store.Segment) error {
-		byName[s.Name] += len(s.Data)
+	parts = map[string]float64{}
+	return parts, from.Segments(ctx, Project, math.MinInt32, math.MaxInt32, nil, func(s *store.Segment) error {
+		parts[s.Name] += float64(len(s.Data)) / float64(b.Set.Events)
 		return nil
 	})
-	for name, bytes := range byName {
-		b.say("  segments %s: %.3f bytes an event", name, float64(bytes)/float64(b.Set.Events))
-		sum += float64(bytes)
-	}
-	return sum, err
 }
 
 // memory is the heap of a service that has those columns of all days in memory.
@@ -57,11 +79,8 @@ func (b *Bench) memory(ctx context.Context) (figures []Figure, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	for _, body := range []string{
-		`{` + last90 + `, "series": [{"event": "*", "metric": "sessions"}], "breakdown": "page_path"}`,
-		`{` + last90 + `, "series": [{"event": "*"}], "breakdown": "platform"}`,
-	} {
-		if _, _, err := s.Ask(ctx, "trends", body); err != nil {
+	for _, q := range allColumns {
+		if _, _, err := s.Ask(ctx, q.Route, q.Body(0)); err != nil {
 			return nil, err
 		}
 	}
@@ -77,25 +96,39 @@ var heapAlloc = regexp.MustCompile(`# HeapAlloc = (\d+)`)
 // heap is the bytes in use after a collection.
 func (s *Server) heap(ctx context.Context) (bytes float64, err error) {
 	for range 2 { // pools let go of what they have at the second one
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Ops+"/debug/pprof/heap?gc=1&debug=1", nil)
-		if err != nil {
-			return 0, err
-		}
-		response, err := s.http.Do(request)
-		if err != nil {
-			return 0, err
-		}
-		text, err := io.ReadAll(response.Body)
-		if err = errors.Join(err, response.Body.Close()); err != nil {
-			return 0, err
-		}
-		found := heapAlloc.FindSubmatch(text)
-		if found == nil {
-			return 0, fmt.Errorf("the heap profile of %s says nothing of HeapAlloc", s.Ops)
-		}
-		if bytes, err = strconv.ParseFloat(string(found[1]), 64); err != nil {
+		if bytes, err = s.number(ctx, "/debug/pprof/heap?gc=1&debug=1", heapAlloc); err != nil {
 			return 0, err
 		}
 	}
+	if bytes == 0 {
+		return 0, fmt.Errorf("the heap profile at %s says nothing of HeapAlloc", s.Ops)
+	}
 	return bytes, nil
+}
+
+// metric is a counter's value, 0 while there is none.
+func (s *Server) metric(ctx context.Context, name string) (float64, error) {
+	return s.number(ctx, "/metrics", regexp.MustCompile(`(?m)^`+name+` (\S+)$`))
+}
+
+// number is the first one that the expression finds on a page of the operations server; 0 if none.
+func (s *Server) number(ctx context.Context, page string, in *regexp.Regexp) (float64, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Ops+page, nil)
+	if err != nil {
+		return 0, err
+	}
+	response, err := s.http.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, err
+	}
+	found := in.FindSubmatch(text)
+	if found == nil {
+		return 0, nil
+	}
+	return strconv.ParseFloat(string(found[1]), 64)
 }
