@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"sync"
@@ -65,8 +66,8 @@ func (b *Base) Seal() ([]byte, error) {
 	w.identities(b)
 	w.rows(b)
 	w.meetings(b)
-	w.claim(b.Day.Rows)
-	return Seal(b.Day, BaseName, w.b), nil
+	w.holds(b.Day.Rows, rowsPerByte)
+	return Seal(b.Day, BaseName, w.body()), nil
 }
 
 // Base reads the base.
@@ -76,7 +77,7 @@ func (p *Part) Base() (*Base, error) {
 		return nil, err
 	}
 	b := &Base{Day: p.Day}
-	rows := r.claimed(uint64(p.Day.Rows))
+	rows := r.believed(uint64(p.Day.Rows), rowsPerByte)
 	r.types(b, rows)
 	r.identities(b, rows)
 	r.rows(b, rows)
@@ -89,11 +90,10 @@ func (p *Part) Base() (*Base, error) {
 
 func (w *writer) types(b *Base) {
 	w.uvarint(uint64(len(b.Types)))
-	w.text(b.Types)
+	w.texts(b.Types)
 }
 
-// text writes a few texts of any kind.
-func (w *writer) text(texts []string) {
+func (w *writer) texts(texts []string) {
 	names := NamesOf(texts...)
 	w.names(&names, 0, names.Len(), false)
 }
@@ -176,27 +176,41 @@ func (r *reader) rows(b *Base, rows int) {
 	if r.err == nil && sum(further)+identities != rows {
 		r.fail("its identities have %d rows, it has %d", sum(further)+identities, rows)
 	}
-	gaps := readInts[uint32](r, rows-identities, dayLength-1)
-	kinds := readInts[uint16](r, rows, uint64(max(len(b.Types), 1)-1))
-	if r.err != nil {
-		return
+	gaps := r.ints(rows-identities, dayLength-1)
+	if rows > 0 && len(b.Types) == 0 {
+		r.fail("it has rows and no event types")
 	}
-	b.visits.kinds = kinds
-	b.count()
-	if b.Identity, b.Times = make([]uint32, rows), make([]uint32, rows); !b.place(further, firsts, gaps) {
-		r.fail("a time after the end of the day")
+	b.visits.kinds = readInts[uint16](r, rows, uint64(max(len(b.Types), 1)-1))
+	if b.count() && r.err == nil {
+		b.Identity, b.Times = make([]uint32, rows), make([]uint32, rows)
+		if !b.place(further, firsts, gaps) {
+			r.fail("a time after the end of the day")
+		}
+	} else {
+		r.fail("an event type without rows")
 	}
 }
 
-// count finds where the rows of each type end.
-func (b *Base) count() {
-	b.Ends = make([]int, len(b.Types))
-	for _, kind := range b.visits.kinds {
-		b.Ends[kind]++
+// count finds where the rows of each type end, and says whether each has some.
+func (b *Base) count() bool {
+	// Two counters for each, so that equal neighbours need not wait for each other.
+	even, odd := make([]int, len(b.Types)), make([]int, len(b.Types))
+	kinds := b.visits.kinds
+	for ; len(kinds) >= 2; kinds = kinds[2:] {
+		even[kinds[0]]++
+		odd[kinds[1]]++
 	}
-	for i := 1; i < len(b.Ends); i++ {
-		b.Ends[i] += b.Ends[i-1]
+	for _, kind := range kinds {
+		even[kind]++
 	}
+	end, empty := 0, false
+	for i := range even {
+		empty = empty || even[i]+odd[i] == 0
+		end += even[i] + odd[i]
+		even[i] = end
+	}
+	b.Ends = even
+	return !empty
 }
 
 // starts is where the rows of each type begin.
@@ -208,24 +222,29 @@ func (b *Base) starts() []uint32 {
 	return starts
 }
 
-// place puts each row behind those of its type.
-func (b *Base) place(further, firsts, gaps []uint32) bool {
-	next, kinds := b.starts(), b.visits.kinds
-	late := uint64(0)
+// place puts each row behind those of its type, and says whether all times are of the day.
+func (b *Base) place(further, firsts []uint32, gaps *ints) bool {
+	next, kinds, identities, times := b.starts(), b.visits.kinds, b.Identity, b.Times
+	symbols, at, late := gaps.symbols, uint(0), uint64(0)
 	for identity, more := range further {
-		at := uint64(firsts[identity])
-		for ; ; more-- {
-			row := next[kinds[0]]
-			next[kinds[0]]++
-			kinds = kinds[1:]
-			b.Identity[row], b.Times[row] = uint32(identity), uint32(at)
-			if more == 0 {
-				break
+		now := uint64(firsts[identity])
+		row := next[kinds[0]]
+		next[kinds[0]] = row + 1
+		identities[row], times[row] = uint32(identity), uint32(now)
+		for i, s := range symbols[:more] {
+			open := uint(gaps.open[s]) & 63
+			now += gaps.low[s]
+			if open > 0 {
+				now += binary.LittleEndian.Uint64(gaps.words[at>>3:]) >> (at & 7) & (1<<open - 1)
+				at += open
 			}
-			at += uint64(gaps[0])
-			gaps = gaps[1:]
+			kind := kinds[i+1]
+			row := next[kind]
+			next[kind] = row + 1
+			identities[row], times[row] = uint32(identity), uint32(now)
 		}
-		late |= dayLength - 1 - at // its sign
+		symbols, kinds = symbols[more:], kinds[more+1:]
+		late |= dayLength - 1 - now // its sign
 	}
 	return late>>63 == 0
 }

@@ -57,8 +57,8 @@ func SealBatches(day Day, batches []Batch) ([]byte, error) {
 	w.uvarint(uint64(len(batches)))
 	w.names(&ids, 0, ids.Len(), true)
 	writeInts(w, rows)
-	w.claim(len(batches))
-	return Seal(day, BatchesName, w.b), nil
+	w.holds(len(batches), rowsPerByte)
+	return Seal(day, BatchesName, w.body()), nil
 }
 
 // Batches reads the day's batches.
@@ -67,7 +67,7 @@ func (p *Part) Batches() ([]Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := r.claimed(r.uvarint(maxRows))
+	n := r.believed(r.uvarint(maxRows), rowsPerByte)
 	ids := r.names(n, true)
 	rows := readInts[uint32](r, n, maxRows)
 	if err := r.end(); err != nil {

@@ -39,8 +39,8 @@ func (b *Base) SealColumn(name string, c *Column) ([]byte, error) {
 	for way := byte(0); way < columnWays; way++ {
 		w := &writer{}
 		w.column(b, c, way)
-		if best == nil || len(w.b) < len(best) {
-			best = w.b
+		if body := w.body(); best == nil || len(body) < len(best) {
+			best = body
 		}
 	}
 	return Seal(b.Day, ColumnName(name), best), nil

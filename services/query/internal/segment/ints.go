@@ -81,59 +81,69 @@ func split[T integer](values []T, m uint) (symbols, open []byte) {
 	return symbols, open
 }
 
-// readInts reads n numbers, of which none may be above most.
-func readInts[T integer](r *reader, n int, most uint64) []T {
+// ints is a list of numbers that was checked and can be read.
+type ints struct {
+	most    uint64 // of what is promised; a damaged list may have numbers up to twice that
+	symbols []byte
+	low     [256]uint64 // by symbol: its least number
+	open    [256]uint8  // by symbol: how many bits follow
+	words   []byte      // nil if none follow any
+}
+
+// ints begins to read n numbers, of which none should be above most.
+func (r *reader) ints(n int, most uint64) *ints {
+	list := &ints{}
 	if n == 0 || r.err != nil {
-		return nil
+		return list
 	}
 	m := uint(r.byte())
-	most = r.uvarint(most)
-	last, _ := symbolOf(most, min(m, 8))
+	list.most = r.uvarint(most)
+	last, _ := symbolOf(list.most, min(m, 8))
 	if m > 7 || last > 255 {
 		r.fail("numbers up to %d with %d bits in their symbols before byte %d", most, m, r.at)
+		return list
 	}
-	symbols := r.stream(n)
-	if r.err != nil {
-		return nil
-	}
-	var low [256]uint64
-	var open [256]uint8
 	for s := range last + 1 {
-		low[s] = s
+		list.low[s] = s
 		if s >= 2<<m {
-			open[s] = uint8(s>>m - 1)
-			low[s] = (s - uint64(open[s])<<m) << open[s]
+			list.open[s] = uint8(s>>m - 1)
+			list.low[s] = (s - uint64(list.open[s])<<m) << list.open[s]
 		}
 	}
-	total, highest := weigh(symbols, &open)
+	list.symbols = r.stream(n)
+	total, highest := weigh(list.symbols, &list.open)
 	if highest > last {
 		r.fail("symbol %d where %d is the last before byte %d", highest, last, r.at)
 	}
-	out := make([]T, 0, n)
-	if total == 0 {
-		if r.err == nil {
-			for _, s := range symbols {
-				out = append(out, T(low[s]))
-			}
+	if total > 0 {
+		list.words = r.bytes((total+7)/8 + 8)
+	}
+	return list
+}
+
+// readInts reads n numbers, of which none may be above most.
+func readInts[T integer](r *reader, n int, most uint64) []T {
+	list := r.ints(n, most)
+	if n == 0 || r.err != nil {
+		return nil
+	}
+	out := make([]T, n)
+	if list.words == nil {
+		for i, s := range list.symbols {
+			out[i] = T(list.low[s])
 		}
 		return out
 	}
-	words := r.bytes((total+7)/8 + 8)
-	if r.err != nil {
-		return nil
-	}
-	out = out[:n]
-	at := uint(0)
-	var over uint64
-	for i, s := range symbols {
-		n := uint(open[s]) & 63
-		v := low[s] + binary.LittleEndian.Uint64(words[at>>3:])>>(at&7)&(1<<n-1)
-		at += n
-		over |= most - v // its sign: none may be above
+	at, over := uint(0), uint64(0)
+	for i, s := range list.symbols {
+		open := uint(list.open[s]) & 63
+		v := list.low[s] + binary.LittleEndian.Uint64(list.words[at>>3:])>>(at&7)&(1<<open-1)
+		at += open
+		over |= list.most - v // its sign
 		out[i] = T(v)
 	}
 	if over>>63 != 0 {
-		r.fail("a number above %d before byte %d", most, r.at)
+		r.fail("a number above %d before byte %d", list.most, r.at)
 	}
 	return out
 }
@@ -161,6 +171,6 @@ func weigh(symbols []byte, open *[256]uint8) (total int, highest uint64) {
 }
 
 // zigzag makes small numbers of small differences of either sign.
-func zigzag(d int64) uint32 { return uint32(d<<1 ^ d>>63) }
+func zigzag(d int64) uint64 { return uint64(d<<1 ^ d>>63) }
 
-func unzigzag(v uint32) int64 { return int64(v>>1) ^ -int64(v&1) }
+func unzigzag(v uint64) int64 { return int64(v>>1) ^ -int64(v&1) }

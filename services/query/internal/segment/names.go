@@ -206,6 +206,7 @@ func (w *writer) plain(names [][]byte, sorted bool) {
 		rest[i] = uint32(len(name)) - shared[i]
 		text = append(text, name[shared[i]:]...)
 	}
+	w.holds(len(text)+sum(shared), textPerByte)
 	if sorted {
 		writeInts(w, shared)
 	}
@@ -328,9 +329,7 @@ func (r *reader) plain(n int, sorted bool) plainNames {
 		shared = readInts[uint32](r, n, mostText)
 	}
 	rest := readInts[uint32](r, n, mostText)
-	if r.err != nil {
-		return plainNames{}
-	}
+	r.believed(uint64(sum(shared)+sum(rest)), textPerByte)
 	text := r.stream(sum(rest))
 	if !sorted || r.err != nil {
 		return plainNames{text, rest}
@@ -347,11 +346,6 @@ func sum(numbers []uint32) (total int) {
 
 // unshare puts before each name what it shares with the one before it.
 func (r *reader) unshare(shared, rest []uint32, text []byte) plainNames {
-	// Sharing could make much of little; no list of real names is so alike.
-	if total := sum(shared) + len(text); total > mostShared(len(r.b)) {
-		r.fail("names of %d bytes in %d", total, len(r.b))
-		return plainNames{}
-	}
 	out := make([]byte, 0, sum(shared)+len(text))
 	before := 0
 	for i, n := range shared {
@@ -368,9 +362,6 @@ func (r *reader) unshare(shared, rest []uint32, text []byte) plainNames {
 	}
 	return plainNames{out, rest}
 }
-
-// mostShared is the most bytes that front-coded names of a part this long may have.
-func mostShared(part int) int { return 1<<20 + 1024*part }
 
 func (r *reader) fixed(n, length int, sorted bool) []byte {
 	if n == 0 || r.err != nil {

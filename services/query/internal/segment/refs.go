@@ -1,9 +1,7 @@
 package segment
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 )
 
 // Refs say where the rows' raw events are.
@@ -58,16 +56,28 @@ func (b *Base) checkRefs(batches []Batch, refs *Refs) error {
 
 // byTime is the rows in the order of time; those of equal time as they stand.
 func (b *Base) byTime() []uint32 {
-	rows := make([]uint32, len(b.Times))
-	for i := range rows {
-		rows[i] = uint32(i)
+	const digit = 9 // bits, three of which hold a time of the day
+	rows, sorted := b.order(0), make([]uint32, len(b.Times))
+	for shift := 0; shift < 3*digit; shift += digit {
+		var next [1<<digit + 1]uint32
+		for _, at := range b.Times {
+			next[at>>shift&(1<<digit-1)+1]++
+		}
+		for i := 1; i < len(next); i++ {
+			next[i] += next[i-1]
+		}
+		for _, row := range rows {
+			to := &next[b.Times[row]>>shift&(1<<digit-1)]
+			sorted[*to] = row
+			*to++
+		}
+		rows, sorted = sorted, rows
 	}
-	slices.SortStableFunc(rows, func(x, y uint32) int { return cmp.Compare(b.Times[x], b.Times[y]) })
 	return rows
 }
 
 func encodeRefs(order []uint32, refs *Refs) []byte {
-	batches, positions := make([]uint32, len(order)), make([]uint32, len(order))
+	batches, positions := make([]uint64, len(order)), make([]uint64, len(order))
 	batch, position := int64(0), int64(-1)
 	for i, row := range order {
 		next := int64(refs.Batches[row])
@@ -100,7 +110,7 @@ func (p *Part) Refs(b *Base, batches []Batch) (*Refs, error) {
 	default:
 		r.fail("no order %d of refs", by)
 	}
-	refs := r.refs(order, readInts[uint32](r, rows, maxRows), readInts[uint32](r, rows, 1<<17))
+	refs := r.refs(order, readInts[uint64](r, rows, 2*maxRows), readInts[uint64](r, rows, 1<<18))
 	if err = r.end(); err == nil {
 		if err = b.checkRefs(batches, refs); err != nil {
 			err = fmt.Errorf("%w: %w", ErrDamaged, err)
@@ -112,7 +122,7 @@ func (p *Part) Refs(b *Base, batches []Batch) (*Refs, error) {
 	return refs, nil
 }
 
-func (r *reader) refs(order, batches, positions []uint32) *Refs {
+func (r *reader) refs(order []uint32, batches, positions []uint64) *Refs {
 	if r.err != nil {
 		return nil
 	}

@@ -53,7 +53,7 @@ func (b *Base) SealSessions(s *Sessions) ([]byte, error) {
 	}
 	w := &writer{}
 	w.sessions(b, s)
-	return Seal(b.Day, SessionsName, w.b), nil
+	return Seal(b.Day, SessionsName, w.body()), nil
 }
 
 func (w *writer) sessions(b *Base, s *Sessions) {

@@ -10,7 +10,9 @@ import (
 
 // writer appends the body of a part.
 type writer struct {
-	b    []byte
+	b     []byte
+	least int // bytes that the body must have for its reader to believe it
+
 	huff huff0.Scratch
 	zstd *zstd.Encoder
 }
@@ -91,22 +93,18 @@ func (w *writer) huffBlocks(b []byte) []byte {
 	return out
 }
 
+// zstdWindow bounds what a frame can make its reader allocate besides its content.
+const zstdWindow = 1 << 20
+
 func (w *writer) zstdFrame(b []byte) []byte {
 	if w.zstd == nil {
 		// It does not fail: the options are constants and right.
 		w.zstd, _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
-			zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithWindowSize(1<<20), zstd.WithSingleSegment(true))
+			zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithWindowSize(zstdWindow))
 	}
 	frame := w.zstd.EncodeAll(b, nil)
-	out := binary.AppendUvarint([]byte{zstdStream}, uint64(len(frame)))
-	if len(b) > mostZstd(len(frame)) { // no reader would believe it
-		return make([]byte, len(b)+2)
-	}
-	return append(out, frame...)
+	return append(binary.AppendUvarint([]byte{zstdStream}, uint64(len(frame))), frame...)
 }
-
-// mostZstd is the most bytes that a frame may claim to hold.
-func mostZstd(frame int) int { return 1<<16 + 1024*frame }
 
 // reader takes the body of a part apart. After the first error it reads only
 // zeros and nothing, so that it has to be asked for the error just once.
@@ -187,7 +185,7 @@ func (r *reader) end() error {
 		r.unzstd.Close()
 	}
 	for r.err == nil && r.at < len(r.b) {
-		if r.byte() != 0 { // see claim
+		if r.byte() != 0 { // see holds
 			r.fail("something stands behind its end")
 		}
 	}
@@ -259,15 +257,13 @@ func (r *reader) huffBlock(scratch *huff0.Scratch, block, packed []byte) {
 
 func (r *reader) zstdFrame(n int) []byte {
 	frame := r.bytes(r.length())
-	if r.err == nil && n > mostZstd(len(frame)) {
-		r.fail("%d bytes cannot hold %d", len(frame), n)
-	}
 	if r.err != nil {
 		return nil
 	}
 	if r.unzstd == nil {
 		// It does not fail: the options are constants and right.
-		r.unzstd, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecodeAllCapLimit(true))
+		r.unzstd, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(zstdWindow), zstd.WithDecodeAllCapLimit(true))
 	}
 	out, err := r.unzstd.DecodeAll(frame, make([]byte, 0, n))
 	if err == nil && len(out) != n {
@@ -280,21 +276,25 @@ func (r *reader) zstdFrame(n int) []byte {
 	return out
 }
 
-// rowsPerByte bounds what a part can make its reader allocate: it is believed
-// to hold so many rows for each of its bytes and no more.
-const rowsPerByte = 8
+// A part can make its reader allocate no more than in proportion to its length:
+// it is believed to hold so many rows, and so many bytes of text, for each of
+// its bytes and no more. One that does hold more is padded.
+const (
+	rowsPerByte = 8
+	textPerByte = 1024
+)
 
-// claim pads the body until n rows are believed.
-func (w *writer) claim(n int) {
-	if short := n/rowsPerByte - len(w.b); short > 0 {
-		w.b = append(w.b, make([]byte, short)...)
-	}
+func (w *writer) holds(n, perByte int) { w.least = max(w.least, n/perByte) }
+
+// body is what was written, long enough to be believed.
+func (w *writer) body() []byte {
+	return append(w.b, make([]byte, max(0, w.least-len(w.b)))...)
 }
 
-// claimed is n if so many rows can be believed.
-func (r *reader) claimed(n uint64) int {
-	if n/rowsPerByte > uint64(len(r.b)) {
-		r.fail("%d bytes cannot hold %d rows", len(r.b), n)
+// believed is n if the part can hold so many.
+func (r *reader) believed(n uint64, perByte int) int {
+	if n/uint64(perByte) > uint64(len(r.b)) {
+		r.fail("%d bytes are said to hold %d", len(r.b), n)
 	}
 	if r.err != nil {
 		return 0
