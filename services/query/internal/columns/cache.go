@@ -8,24 +8,22 @@ import (
 	"time"
 )
 
-// resident is one column of one day that takes memory, whatever versions the
-// day goes through.
+// resident is what takes memory and may leave it: a column of a day, whatever
+// editions the day goes through, or a piece of a quiet day.
 type resident struct {
-	table      *Table
-	day        int32
-	dictionary *dictionary
-	bytes      int64 // as counted in the cache
-	used       atomic.Int64
+	leave func()
+	bytes int64 // as counted in the cache
+	used  atomic.Int64
 }
 
 func (r *resident) touch() { r.used.Store(time.Now().UnixNano()) }
 
-// cache keeps the columns of all projects within a number of bytes.
+// cache keeps what may leave memory, of all projects, within a number of bytes.
 type cache struct {
 	budget  int64
 	metrics *metrics
 
-	total     atomic.Int64 // of the residents' codes, and of the dictionaries in use
+	total     atomic.Int64 // of the residents, and of the dictionaries in use
 	mu        sync.Mutex
 	residents map[*resident]struct{}
 }
@@ -47,7 +45,7 @@ func (c *cache) count(r *resident, bytes int64) {
 	c.metrics.columnBytes.Set(float64(c.total.Load()))
 }
 
-// shrink lets the least recently used columns go until a tenth of the budget
+// shrink lets the least recently used residents go until a tenth of the budget
 // is free, if it is spent. The caller holds no table.
 func (c *cache) shrink() {
 	if c.total.Load() <= c.budget {
@@ -57,7 +55,7 @@ func (c *cache) shrink() {
 		if c.total.Load() <= c.budget/10*9 {
 			break
 		}
-		r.table.evict(r)
+		r.leave()
 	}
 }
 

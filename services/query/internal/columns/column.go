@@ -107,7 +107,7 @@ func weaveCodes(p *plan, old []uint32, added func(i uint32) uint32) []uint32 {
 		return weave(p, old, added)
 	}
 	out := make([]uint32, 0, p.length)
-	for _, step := range p.pieces {
+	for _, step := range p.steps {
 		if step.add != none {
 			out = append(out, added(step.add))
 		}
@@ -126,7 +126,7 @@ func (d *edition) complete(dictionary *dictionary, read *harvest, gone func(int)
 	if codes == nil {
 		codes = slices.Repeat([]uint32{unread}, d.Len())
 	}
-	if dictionary.name == "event_type" {
+	if dictionary.name == typeColumn {
 		d.typeCodes(dictionary, codes)
 		return codes
 	}
@@ -144,8 +144,10 @@ func (d *edition) complete(dictionary *dictionary, read *harvest, gone func(int)
 	return codes
 }
 
-// typeCodes needs no raw events: rows stand by type.
-func (d *edition) typeCodes(dictionary *dictionary, codes []uint32) {
+// typeColumn needs no raw events: rows stand by type.
+const typeColumn = "event_type"
+
+func (d *core) typeCodes(dictionary *dictionary, codes []uint32) {
 	for _, run := range d.runs {
 		code := dictionary.code(event.TextValue(run.Type))
 		for i := run.Lo; i < run.Hi; i++ {
@@ -154,16 +156,24 @@ func (d *edition) typeCodes(dictionary *dictionary, codes []uint32) {
 	}
 }
 
+// resident is what takes the memory of a day's column.
+func (t *Table) resident(day int32, dictionary *dictionary) *resident {
+	r := &resident{}
+	r.leave = func() { t.evict(r, day, dictionary) }
+	r.touch()
+	return r
+}
+
 // evict lets a column of a day go.
-func (t *Table) evict(r *resident) {
+func (t *Table) evict(r *resident, day int32, dictionary *dictionary) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	h := t.byNumber[r.day]
+	h := t.byNumber[day]
 	at := slices.IndexFunc(h.follow, func(f *follow) bool { return f.resident == r })
 	if at < 0 || h.follow[at].loading {
 		return
 	}
-	h.day.withdraw(r.dictionary.name)
+	h.day.withdraw(dictionary.name)
 	t.unfollow(h, h.follow[at])
 	t.tables.metrics.evictions.Inc()
 }

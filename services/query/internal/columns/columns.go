@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"math"
 	"slices"
 	"sort"
@@ -25,8 +26,6 @@ type View struct {
 	days       []*edition // ascending
 	identities nameList
 	users      []uint32 // by identity
-	sessions   nameList
-	batches    nameList
 	table      *Table
 }
 
@@ -36,30 +35,59 @@ type View struct {
 // batch id and position. It never changes, and stays whole for as long as it
 // is held, whatever leaves memory meanwhile.
 type Day struct {
-	*edition
+	*core
+	Number int32 // days since 1970-01-01
+
+	edition  *edition
 	sessions Codes
+	refs     refs
 	columns  map[string]*Column // by canonical name
 }
 
-// edition is one state of a day: whatever comes makes another.
-type edition struct {
-	Number int32 // days since 1970-01-01
+// core is what every query reads of a day. What is worked out from it alone
+// may hang on it by atomic pointers: it goes when the core goes.
+type core struct {
+	runs     []Run
+	kinds    []uint32 // by run: its type's number
+	times    []uint32
+	users    []uint32
+	byTime   atomic.Pointer[[]uint32]
+	extracts extracts
+}
 
-	runs       []Run
-	kinds      []uint32 // by run: its type's number
-	times      []uint32
-	users      []uint32
+// refs say where the rows' raw events are.
+type refs struct {
+	batches   Codes
+	positions []uint16
+}
+
+// edition is one state of a day: whatever comes makes another. Of a quiet one
+// all rows are sealed, and it has in memory what was asked for lately.
+type edition struct {
+	Number int32
+	table  *Table
+	quiet  *quiet
+
+	*core               // from here on: of one that is not quiet
 	identities []uint32 // users itself, unless an identity of the day was joined to another user
 	sessions   []uint32
 	batches    []uint32
 	positions  []uint16
+	ongoing    []ongoing                        // derived sessions that may reach into the next day, by user
+	columns    atomic.Pointer[map[string]*held] // complete ones
+	begun      map[string]begun                 // those whose older rows are still being read; fixed when the day is made
+}
 
-	ongoing  []ongoing // derived sessions that may reach into the next day, by user
-	table    *Table
-	columns  atomic.Pointer[map[string]*held] // complete ones
-	begun    map[string]begun                 // those whose older rows are still being read; fixed when the day is made
-	byTime   atomic.Pointer[[]uint32]
-	extracts extracts
+func newEdition(t *Table, number int32) *edition {
+	return &edition{Number: number, table: t, core: &core{}}
+}
+
+// Len is the number of rows.
+func (d *edition) Len() int {
+	if d.quiet != nil {
+		return d.quiet.day.Rows
+	}
+	return len(d.times)
 }
 
 // Run is the rows [Lo, Hi) of one event type.
@@ -91,6 +119,12 @@ type Ref struct {
 }
 
 const dayLength = event.Time(24 * 60 * 60 * 1000)
+
+// Start is the first moment of the day.
+func (d *Day) Start() event.Time { return event.Time(d.Number) * dayLength }
+
+// Len is the number of rows.
+func (d *core) Len() int { return len(d.times) }
 
 // Start is the first moment of the day.
 func (d *edition) Start() event.Time { return event.Time(d.Number) * dayLength }
@@ -134,23 +168,33 @@ func (v *View) between(from, to event.Time) []*edition {
 }
 
 func (v *View) open(ctx context.Context, editions []*edition, n Needs) ([]*Day, error) {
-	days := make([]*Day, len(editions))
-	for i, d := range editions {
-		days[i] = &Day{edition: d, sessions: CodesOf(d.sessions)}
+	n.Columns = canonicals(n.Columns)
+	days, whole := make([]*Day, len(editions)), make([]*edition, 0, len(editions))
+	for i, e := range editions {
+		days[i] = &Day{Number: e.Number, edition: e, columns: make(map[string]*Column, len(n.Columns))}
+		if e.quiet == nil {
+			days[i].core, days[i].sessions, days[i].refs = e.core, CodesOf(e.sessions), refs{CodesOf(e.batches), e.positions}
+			whole = append(whole, e)
+		}
 	}
-	names := canonicals(n.Columns)
-	if len(names) == 0 {
+	if err := v.openQuiet(ctx, days, n); err != nil {
+		return nil, fmt.Errorf("open days of project %s: %w", v.Project, err)
+	}
+	if len(n.Columns) == 0 {
 		return days, ctx.Err()
 	}
-	found, err := v.table.columns(ctx, editions, names)
+	found, err := v.table.columns(ctx, whole, n.Columns)
 	if err != nil {
 		return nil, err
 	}
-	for i, d := range days {
-		d.columns = make(map[string]*Column, len(names))
-		for j, name := range names {
-			d.columns[name] = found[i][j]
+	for _, d := range days {
+		if d.edition.quiet != nil {
+			continue
 		}
+		for j, name := range n.Columns {
+			d.columns[name] = found[0][j]
+		}
+		found = found[1:]
 	}
 	return days, ctx.Err()
 }
@@ -178,14 +222,15 @@ func (v *View) UserNumber(name string) (uint32, bool) {
 	return v.users[n], true
 }
 
-// SessionCount is one more than the largest session number. Some numbers may
+// SessionCount is one more than the largest session number of the days that
+// were opened until now: it grows as days come into memory. Some numbers may
 // have no events.
-func (v *View) SessionCount() int { return v.sessions.len() }
+func (v *View) SessionCount() int { return v.table.sessions.names.shown.Load().len() }
 
 // SessionName is the client's session id, or "<user>@<start>" for a session
 // that was derived because the client sent none.
 func (v *View) SessionName(n uint32) string {
-	b := v.sessions.at(n)
+	b := v.table.sessions.names.shown.Load().at(n)
 	if b[0] != derived {
 		return unpack(b)
 	}
@@ -194,28 +239,30 @@ func (v *View) SessionName(n uint32) string {
 }
 
 // BatchID is the id of the batch that a Ref names.
-func (v *View) BatchID(n uint32) string { return unpack(v.batches.at(n)) }
-
-// Len is the number of rows.
-func (d *edition) Len() int { return len(d.times) }
+func (v *View) BatchID(n uint32) string { return unpack(v.table.batches.shown.Load().at(n)) }
 
 // Runs are the day's event types, in the order of their names and their rows.
-func (d *edition) Runs() []Run { return d.runs }
+func (d *core) Runs() []Run { return d.runs }
 
 // Times are, by row, milliseconds since the day's start.
-func (d *edition) Times() []uint32 { return d.times }
+func (d *core) Times() []uint32 { return d.times }
 
 // Users are, by row, the user's number; identities are joined already.
-func (d *edition) Users() []uint32 { return d.users }
+func (d *core) Users() []uint32 { return d.users }
 
 // Sessions are, by row, the session's number.
 func (d *Day) Sessions() *Codes { return &d.sessions }
 
 // Refs are, by row, where the raw event is.
-func (d *Day) Refs() (batches []uint32, positions []uint16) { return d.batches, d.positions }
+func (d *Day) Refs() (batches *Codes, positions []uint16) { return &d.refs.batches, d.refs.positions }
 
 // Ref is where the raw event of one row is.
-func (d *Day) Ref(row uint32) Ref { return Ref{d.batches[row], d.positions[row]} }
+func (d *Day) Ref(row uint32) Ref { return Ref{d.refs.batches.At(int(row)), d.refs.positions[row]} }
+
+// compareRefs orders two rows by batch id and position.
+func (d *Day) compareRefs(batches *nameList, a, b uint32) int {
+	return compareRefs(batches, d.refs.batches.At(int(a)), d.refs.positions[a], d.refs.batches.At(int(b)), d.refs.positions[b])
+}
 
 // ByTime are the rows in the order of time, those of equal time by batch id
 // and position. It is made on first use and must not be changed.
@@ -232,7 +279,9 @@ func (d *Day) ByTime() []uint32 {
 		rows[i] = item.row
 	}
 	d.settleTimes(rows)
-	d.byTime.Store(&rows)
+	if d.edition.quiet == nil { // else it would take memory that nobody counts
+		d.byTime.Store(&rows)
+	}
 	return rows
 }
 
@@ -241,21 +290,23 @@ func (d *Day) settleTimes(rows []uint32) {
 	if len(rows) == 0 {
 		return
 	}
-	batches := d.table.batchNames()
+	batches := d.edition.table.batches.shown.Load()
 	for lo := 0; lo < len(rows); {
 		hi := lo + 1
 		for hi < len(rows) && d.times[rows[hi]] == d.times[rows[lo]] {
 			hi++
 		}
 		slices.SortFunc(rows[lo:hi], func(a, b uint32) int {
-			return compareRefs(&batches, d.batches[a], d.positions[a], d.batches[b], d.positions[b])
+			return d.compareRefs(batches, a, b)
 		})
 		lo = hi
 	}
 }
 
 // HasUser says whether the user has a row.
-func (d *Day) HasUser(user uint32) bool {
+func (d *Day) HasUser(user uint32) bool { return d.hasUser(user) }
+
+func (d *core) hasUser(user uint32) bool {
 	return slices.ContainsFunc(d.runs, func(run Run) bool {
 		_, has := slices.BinarySearch(d.users[run.Lo:run.Hi], user)
 		return has
@@ -276,11 +327,11 @@ func (d *Day) RowsOfUser(user uint32) []uint32 {
 	if len(rows) < 2 {
 		return rows
 	}
-	batches := d.table.batchNames()
+	batches := d.edition.table.batches.shown.Load()
 	slices.SortFunc(rows, func(a, b uint32) int {
 		return cmp.Or(
 			cmp.Compare(d.times[a], d.times[b]),
-			compareRefs(&batches, d.batches[a], d.positions[a], d.batches[b], d.positions[b]),
+			d.compareRefs(batches, a, b),
 		)
 	})
 	return rows

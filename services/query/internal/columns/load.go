@@ -106,6 +106,7 @@ func (t *Table) board(days []*edition, names []string, wants []want) (flights, m
 	if slices.ContainsFunc(wants, func(w want) bool { return len(t.byNumber[days[w.day].Number].tail) > 0 }) {
 		t.merge()
 	}
+	t.batches.show()
 	for _, w := range wants {
 		key := flightKey{days[w.day].Number, names[w.name]}
 		f := t.flights[key]
@@ -126,9 +127,7 @@ func (t *Table) depart(key flightKey) *flight {
 		f.follow = h.follow[at]
 	} else {
 		dictionary := t.dictionary(key.name)
-		r := &resident{table: t, day: key.day, dictionary: dictionary}
-		r.touch()
-		f.follow = &follow{dictionary: dictionary, resident: r}
+		f.follow = &follow{dictionary: dictionary, resident: t.resident(key.day, dictionary)}
 		h.follow = append(h.follow, f.follow)
 	}
 	f.follow.loading = true
@@ -209,7 +208,7 @@ func (t *Table) isOld(d *edition) bool {
 func (t *Table) readFlights(ctx context.Context, mine []*flight) error {
 	harvests := make(map[int32]*harvest)
 	for _, f := range mine {
-		if f.key.name == "event_type" {
+		if f.key.name == typeColumn {
 			continue
 		}
 		h := harvests[f.key.day]
@@ -235,11 +234,11 @@ const (
 // read fills the harvests from the store.
 func (t *Table) read(ctx context.Context, harvests map[int32]*harvest) error {
 	numbers := batchesOf(harvests)
-	names := t.batchNames()
+	names := t.batches.shown.Load()
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(readers)
 	for some := range slices.Chunk(numbers, batchesAtOnce) {
-		group.Go(func() error { return t.readBatches(ctx, &names, some, harvests) })
+		group.Go(func() error { return t.readBatches(ctx, names, some, harvests) })
 	}
 	return group.Wait()
 }

@@ -36,6 +36,9 @@ func (t *Table) viewLocked(asOf event.Time) *View {
 		return v
 	}
 	t.merge()
+	if t.asleep > 0 {
+		return v // until these days are whole
+	}
 	return t.publish(asOf)
 }
 
@@ -66,16 +69,16 @@ func (t *Table) publish(asOf event.Time) *View {
 		days:       make([]*edition, 0, len(t.days)),
 		identities: t.people.identities.nameList,
 		users:      t.people.users,
-		sessions:   t.sessions.names.nameList,
-		batches:    t.batches.nameList,
 		table:      t,
 	}
+	t.people.shared = true
 	for _, h := range t.days {
 		if h.day.Len() > 0 {
 			v.days = append(v.days, h.day)
 		}
 	}
-	t.people.shared = true
+	t.sessions.names.show()
+	t.batches.show()
 	t.view.Store(v)
 	t.stale.Store(false)
 	return v
@@ -106,7 +109,13 @@ func (t *Table) merge() {
 		if before != nil && h.day.Number != before.Number+1 {
 			before, reached = nil, nil
 		}
-		reached = t.refresh(h, before, &moved, reached)
+		if h.day.quiet != nil {
+			t.disturb(h, &moved, reached)
+			reached = nil
+		} else {
+			reached = t.refresh(h, before, &moved, append(reached, h.reached...))
+			h.reached = nil
+		}
 		before = h.day
 	}
 	t.waiting = 0

@@ -11,6 +11,10 @@ type metrics struct {
 	refused     prometheus.Counter
 	load        prometheus.Histogram
 	merge       prometheus.Histogram
+	sealedReads prometheus.Counter
+	woken       prometheus.Counter
+	sealed      prometheus.Counter
+	unlike      prometheus.Counter
 }
 
 // newMetrics are registered unless registry is nil.
@@ -21,7 +25,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Name: "maidian_query_rows", Help: "Events in memory, of all projects.",
 		}),
 		columnBytes: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "maidian_query_column_bytes", Help: "Memory of the columns that were asked for, and of their dictionaries.",
+			Name: "maidian_query_column_bytes", Help: "Memory of what may leave it: columns that were asked for, their dictionaries, sealed days.",
 		}),
 		loads: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "maidian_query_column_loads_total", Help: "Columns of a day that were read from the store.",
@@ -41,9 +45,22 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		merge: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "maidian_query_merge_seconds", Help: "Time to weave the events that came into their days.", Buckets: buckets,
 		}),
+		sealedReads: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "maidian_query_sealed_reads_total", Help: "Pieces of sealed days that were brought into memory.",
+		}),
+		woken: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "maidian_query_sealed_days_woken_total", Help: "Sealed days that were made whole because something came for them.",
+		}),
+		sealed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "maidian_query_days_sealed_total", Help: "Days that were sealed.",
+		}),
+		unlike: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "maidian_query_days_unlike_total", Help: "Days whose events in memory or in segments were not those of the store or the journal, and that were built again.",
+		}),
 	}
 	if registry != nil {
-		registry.MustRegister(m.rows, m.columnBytes, m.loads, m.evictions, m.gone, m.refused, m.load, m.merge)
+		registry.MustRegister(m.rows, m.columnBytes, m.loads, m.evictions, m.gone, m.refused, m.load, m.merge,
+			m.sealedReads, m.woken, m.sealed, m.unlike)
 	}
 	return m
 }

@@ -3,9 +3,10 @@ package columns
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/hex"
 	"hash/maphash"
-	"strings"
+	"sync/atomic"
+
+	"github.com/maidian/maidian/services/query/internal/segment"
 )
 
 // names gives texts dense numbers in the order of first sight, and keeps them
@@ -17,6 +18,7 @@ type names struct {
 	written int      // bytes used of the last chunk
 	slots   []uint32 // open addressing by hash: number + 1, or 0
 	seed    maphash.Seed
+	shown   atomic.Pointer[nameList] // for readers without locks
 }
 
 // nameList is the texts by number.
@@ -30,7 +32,19 @@ const (
 	chunkSize  = 1 << 16 // offsets are 16 bits, so all chunks together hold 4 GiB: more than 100 million sessions
 )
 
-func newNames() *names { return &names{seed: maphash.MakeSeed(), slots: make([]uint32, 16)} }
+func newNames() *names {
+	n := &names{seed: maphash.MakeSeed(), slots: make([]uint32, 16)}
+	n.show()
+	return n
+}
+
+// show lets readers see all that is there now.
+func (n *names) show() {
+	if l := n.shown.Load(); l == nil || l.len() != n.len() {
+		list := n.nameList
+		n.shown.Store(&list)
+	}
+}
 
 // number is the text's number, given now when it is new.
 func (n *names) number(text []byte) (number uint32, fresh bool) {
@@ -116,11 +130,7 @@ func (l *nameList) compare(a, b uint32) int {
 	if a == b {
 		return 0
 	}
-	left, right := l.at(a), l.at(b)
-	if left[0] == right[0] { // small letters and digits sort as the bytes that they write
-		return bytes.Compare(left, right)
-	}
-	return strings.Compare(unpack(left), unpack(right))
+	return segment.Compare(l.at(a), l.at(b))
 }
 
 func (l *nameList) len() int { return len(l.places) }
@@ -134,71 +144,18 @@ func (n *names) bytes() int {
 	return total
 }
 
-// The first byte of a packed name says how the rest is written.
+// Names are packed as in segments; a byte of our own before that tells what else
+// a text can be.
 const (
-	plain     = 't' // as it is
-	packed    = 'u' // the 16 bytes of a UUID in its usual small letters
 	anonymous = 'a' // before a packed name: an anonymous id rather than a user's own
 	derived   = 'd' // a session without id: its user's number and its start
 )
 
-// pack writes a name in its short form.
-func pack(dst []byte, name string) []byte {
-	if id, ok := parseUUID(name); ok {
-		return append(append(dst, packed), id[:]...)
-	}
-	return append(append(dst, plain), name...)
-}
+func pack(dst []byte, name string) []byte { return segment.Pack(dst, name) }
 
-// unpack is the reverse of pack.
 func unpack(b []byte) string {
 	if b[0] == anonymous {
 		b = b[1:]
 	}
-	if b[0] == packed {
-		return formatUUID(b[1:])
-	}
-	return string(b[1:])
-}
-
-// parseUUID reads 36 characters such as 0198c5a1-7d3e-7bb2-9c55-0f6a3de1a111;
-// capitals are left alone, because a name must come out as it went in.
-func parseUUID(s string) (id [16]byte, ok bool) {
-	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
-		return id, false
-	}
-	at := 0
-	for i := range id {
-		if at == 8 || at == 13 || at == 18 || at == 23 {
-			at++
-		}
-		high, low := nibble(s[at]), nibble(s[at+1])
-		if high > 15 || low > 15 {
-			return id, false
-		}
-		id[i] = high<<4 | low
-		at += 2
-	}
-	return id, true
-}
-
-func nibble(c byte) byte {
-	switch {
-	case c >= '0' && c <= '9':
-		return c - '0'
-	case c >= 'a' && c <= 'f':
-		return c - 'a' + 10
-	}
-	return 0xff
-}
-
-func formatUUID(id []byte) string {
-	var s [36]byte
-	hex.Encode(s[0:], id[0:4])
-	hex.Encode(s[9:], id[4:6])
-	hex.Encode(s[14:], id[6:8])
-	hex.Encode(s[19:], id[8:10])
-	hex.Encode(s[24:], id[10:16])
-	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
-	return string(s[:])
+	return segment.Unpack(b)
 }

@@ -131,7 +131,7 @@ func tellDay(t *testing.T, v *View, d *Day) (tale []told) {
 			}
 			tale = append(tale, told{
 				ids.At(i).Text, run.Type, v.UserName(d.Users()[i]), v.SessionName(d.Sessions().At(i)),
-				d.Start() + event.Time(d.Times()[i]), v.BatchID(batches[i]), int(positions[i]),
+				d.Start() + event.Time(d.Times()[i]), v.BatchID(batches.At(i)), int(positions[i]),
 				pages.At(i), amounts.At(i),
 			})
 		}
@@ -148,7 +148,7 @@ func standsBefore(v *View, d *Day, i, j int) bool {
 	return cmp.Or(
 		cmp.Compare(d.Users()[i], d.Users()[j]),
 		cmp.Compare(d.Times()[i], d.Times()[j]),
-		cmp.Compare(v.BatchID(batches[i]), v.BatchID(batches[j])),
+		cmp.Compare(v.BatchID(batches.At(i)), v.BatchID(batches.At(j))),
 		cmp.Compare(positions[i], positions[j]),
 	) < 0
 }

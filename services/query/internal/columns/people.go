@@ -28,7 +28,7 @@ type people struct {
 	sightings []sighting // by visitor
 	evidence  *names     // ids of the events that joined visitors
 
-	moved   []uint32 // visitors whose identity got another user since takeMoved
+	moved   []move // since takeMoved
 	scratch []byte
 }
 
@@ -146,22 +146,31 @@ func (p *people) move(v, user uint32) {
 	if p.shared {
 		p.users, p.shared = slices.Clone(p.users), false
 	}
+	p.moved = append(p.moved, move{v, p.users[identity]})
 	p.users[identity] = user
-	p.moved = append(p.moved, v)
 }
+
+// move is a visitor whose identity got another user.
+type move struct{ visitor, from uint32 }
 
 // moves are identities whose rows may stand under a user that they no longer have.
 type moves struct {
 	identities bitset
-	spans      [][2]int32 // of days
+	spans      []span
+}
+
+// span is the days on which there may be rows of an identity under the user that it had.
+type span struct {
+	first, last int32
+	user        uint32
 }
 
 func (p *people) takeMoved() moves {
 	var m moves
 	for _, v := range p.moved {
-		s := p.sightings[v]
+		s := p.sightings[v.visitor]
 		m.identities.add(s.identity)
-		m.spans = append(m.spans, [2]int32{s.first, s.last})
+		m.spans = append(m.spans, span{s.first, s.last, v.from})
 	}
 	p.moved = p.moved[:0]
 	return m
@@ -169,7 +178,7 @@ func (p *people) takeMoved() moves {
 
 // touch says whether rows of the day may be meant.
 func (m *moves) touch(day int32) bool {
-	return slices.ContainsFunc(m.spans, func(span [2]int32) bool { return span[0] <= day && day <= span[1] })
+	return slices.ContainsFunc(m.spans, func(s span) bool { return s.first <= day && day <= s.last })
 }
 
 // find is the identity or user that is called so, among those below limit: a

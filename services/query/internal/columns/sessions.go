@@ -50,9 +50,9 @@ func (s *sessions) isDerived(session uint32) bool {
 
 // ongoing is a derived session that may go on after midnight.
 type ongoing struct {
-	user    uint32
-	last    uint32 // time of its last event
-	session uint32
+	user  uint32
+	last  uint32 // time of its last event
+	start event.Time
 }
 
 // derive gives the touched users' rows without a client's session their
@@ -62,51 +62,52 @@ type ongoing struct {
 func (s *sessions) derive(d, before *edition, touched bitset) (changed []uint32) {
 	was := d.ongoing
 	d.ongoing = slices.DeleteFunc(slices.Clone(was), func(o ongoing) bool { return touched.has(o.user) })
-	rows := s.derivedRows(d, touched)
-	for len(rows) > 0 {
-		user := d.users[rows[0].row]
-		end := slices.IndexFunc(rows, func(k keyed) bool { return d.users[k.row] != user })
-		if end < 0 {
-			end = len(rows)
+	rows := d.nameless(func(row int) bool { return touched.has(d.users[row]) && s.isDerived(d.sessions[row]) })
+	d.ongoing = append(d.ongoing, d.cut(d.Start(), rows, before, func(user uint32, start event.Time, rows []keyed) {
+		session := s.started(user, start)
+		for _, k := range rows {
+			d.sessions[k.row] = session
 		}
-		if o := s.deriveUser(d, rows[:end], before.goingOn(user)); o.last >= uint32(dayLength)-idle {
-			d.ongoing = append(d.ongoing, o)
-		}
-		rows = rows[end:]
-	}
+	})...)
 	slices.SortFunc(d.ongoing, func(a, b ongoing) int { return cmp.Compare(a.user, b.user) })
 	return differing(was, d.ongoing)
 }
 
-// derivedRows are the touched users' rows without a client's session, by user and time.
-func (s *sessions) derivedRows(d *edition, touched bitset) []keyed {
+// nameless are the rows that are meant, by user and time.
+func (d *core) nameless(meant func(row int) bool) []keyed {
 	var rows []keyed
 	for i, user := range d.users {
-		if touched.has(user) && s.isDerived(d.sessions[i]) {
+		if meant(i) {
 			rows = append(rows, keyed{userTime(user, d.times[i]), uint32(i)})
 		}
 	}
 	return sortKeyed(rows)
 }
 
-// deriveUser cuts one user's rows into sessions. from is the session that was
-// going on at midnight; its last is counted from this day's start.
-func (s *sessions) deriveUser(d *edition, rows []keyed, from *ongoing) ongoing {
-	o := ongoing{user: d.users[rows[0].row], session: none}
-	last := int64(0)
-	if from != nil {
-		o.session, last = from.session, int64(from.last)-int64(dayLength)
-	}
-	for _, k := range rows {
-		at := int64(d.times[k.row])
-		if o.session == none || at-last > idle {
-			o.session = s.started(o.user, d.Start()+event.Time(at))
+// cut parts rows without a client's session, by user and time, into sessions
+// and yields each. It returns those that may go on after midnight, by user.
+func (d *core) cut(midnight event.Time, rows []keyed, before *edition, yield func(user uint32, start event.Time, rows []keyed)) (goingOn []ongoing) {
+	user := none
+	for len(rows) > 0 {
+		first := rows[0].row
+		last, start := int64(d.times[first]), midnight+event.Time(d.times[first])
+		if d.users[first] != user {
+			user = d.users[first]
+			if o := before.goingOn(user); o != nil && last+int64(dayLength)-int64(o.last) <= idle {
+				start = o.start
+			}
 		}
-		last = at
-		d.sessions[k.row] = o.session
+		n := 1
+		for ; n < len(rows) && d.users[rows[n].row] == user && int64(d.times[rows[n].row])-last <= idle; n++ {
+			last = int64(d.times[rows[n].row])
+		}
+		yield(user, start, rows[:n])
+		if last >= int64(dayLength)-idle {
+			goingOn = append(goingOn, ongoing{user, uint32(last), start})
+		}
+		rows = rows[n:]
 	}
-	o.last = uint32(last)
-	return o
+	return goingOn
 }
 
 // goingOn is the user's derived session that may go on after this day's end, or nil.
@@ -114,11 +115,23 @@ func (d *edition) goingOn(user uint32) *ongoing {
 	if d == nil {
 		return nil
 	}
-	i, found := slices.BinarySearchFunc(d.ongoing, user, func(o ongoing, user uint32) int { return cmp.Compare(o.user, user) })
+	all := d.goings()
+	i, found := slices.BinarySearchFunc(all, user, func(o ongoing, user uint32) int { return cmp.Compare(o.user, user) })
 	if !found {
 		return nil
 	}
-	return &d.ongoing[i]
+	return &all[i]
+}
+
+// goings are all that may go on after the day's end.
+func (d *edition) goings() []ongoing {
+	if d.quiet == nil {
+		return d.ongoing
+	}
+	if known := d.quiet.ongoing.Load(); known != nil {
+		return *known
+	}
+	return nil // nobody relies on it: see knowOngoing
 }
 
 // differing are the users whose entries differ between two lists in the order of users.

@@ -1,9 +1,8 @@
 package columns
 
 import (
-	"context"
+	"cmp"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -12,17 +11,17 @@ import (
 
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/store"
+	"github.com/maidian/maidian/services/query/internal/sealed"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Reader gives raw events back by the batches that brought them.
-type Reader interface {
-	EventsOfBatches(ctx context.Context, project string, ids []string, yield func(*event.Event) error) error
-}
+type Reader = sealed.Reader
 
 // Tables are the events of all projects.
 type Tables struct {
 	reader  Reader
+	shelf   *sealed.Shelf // nil: nothing is sealed
 	metrics *metrics
 	cache   *cache
 	asOf    atomic.Int64
@@ -31,9 +30,13 @@ type Tables struct {
 	tables map[string]*Table
 }
 
+// SealIn lets days be sealed in a shelf and come back from it. It must be
+// called before anything else is.
+func (t *Tables) SealIn(shelf *sealed.Shelf) { t.shelf = shelf }
+
 // NewTables is empty; raw events are read again from reader when a column is
-// asked for that is not in memory. Columns take at most budget bytes
-// (QUERY_CACHE_BYTES): the least recently used leave. Metrics go to registry
+// asked for that is not in memory. Columns and sealed days take at most budget
+// bytes (QUERY_CACHE_BYTES): the least recently used leave. Metrics go to registry
 // unless it is nil.
 func NewTables(reader Reader, budget int64, registry prometheus.Registerer) *Tables {
 	m := newMetrics(registry)
@@ -62,12 +65,15 @@ func (t *Tables) SetAsOf(at event.Time) { t.asOf.Store(int64(at)) }
 // Prepare puts all that was added in order, so that the first View of each
 // project is at hand.
 func (t *Tables) Prepare() {
-	t.mu.RLock()
-	tables := slices.Collect(maps.Values(t.tables))
-	t.mu.RUnlock()
-	for _, table := range tables {
+	for _, table := range t.all() {
 		table.View()
 	}
+}
+
+func (t *Tables) all() []*Table {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return slices.Collect(maps.Values(t.tables))
 }
 
 // Rows is how many events of all projects are in.
@@ -104,14 +110,29 @@ type Table struct {
 	flights      map[flightKey]*flight
 	merged       time.Time // when the last merge ended
 	mergeTook    time.Duration
+	asleep       int          // quiet days that something has come for: no View is made before they are whole
+	since        store.Cursor // what the journal named up to here is in, unless it is listed
+	listed       bitset       // batches that a manifest named: applied says how many of their events are in
 	scratch      []byte
 }
 
 // hot is one day of a table.
 type hot struct {
-	day    *edition      // what readers see; never nil, may be empty
+	day    *edition  // what readers see; never nil, may be empty
 	tail   []row     // what has come since
 	follow []*follow // columns that fresh rows bring with them
+
+	sealed  *sealed.Day // as which the rows of day stand in the store, or nil
+	grown   time.Time   // when a row came last
+	wanted  bool        // the day is quiet and must be made whole
+	late    []late      // what came while it was
+	reached []uint32    // users whose session of the day before changed while it was
+}
+
+// late is an event that came for a quiet day.
+type late struct {
+	event event.Event
+	batch uint32
 }
 
 func newTable(tables *Tables, project string) *Table {
@@ -138,11 +159,18 @@ func (t *Table) Has(entry store.Batch) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.scratch = pack(t.scratch[:0], entry.ID)
-	n, ok := t.batches.lookup(t.scratch)
-	if !ok {
-		return 0
+	if n, ok := t.batches.lookup(t.scratch); ok && (t.applied[n] > 0 || t.listed.has(n)) {
+		return int(t.applied[n])
 	}
-	return int(t.applied[n])
+	if !follows(entry, t.since) {
+		return entry.Stored
+	}
+	return 0
+}
+
+// follows says whether an entry stands behind a place in the journal.
+func follows(entry store.Batch, c store.Cursor) bool {
+	return cmp.Or(cmp.Compare(entry.WrittenAt, c.WrittenAt), cmp.Compare(entry.ID, c.ID), cmp.Compare(entry.Project, c.Project)) > 0
 }
 
 // Add puts in the events of journal entries, as they were read back by batch
@@ -178,45 +206,46 @@ func spansByBatch(events []event.Event) map[string][2]int {
 
 // addBatch returns how many of the batch's events are in afterwards.
 func (t *Table) addBatch(entry store.Batch, events []event.Event) int {
-	t.scratch = pack(t.scratch[:0], entry.ID)
-	batch, fresh := t.batches.number(t.scratch)
-	if fresh {
-		t.applied = append(t.applied, 0)
-	}
+	known := len(t.applied)
+	batch := t.batchNumber(entry.ID)
 	have := t.applied[batch]
 	if have > 0 && int(have) >= entry.Stored {
 		return int(have)
 	}
-	var there map[int]bool
-	if have > 0 { // part of it came before
+	there := make(map[int]bool)
+	if int(batch) < known { // part of it may have come before
 		there = t.positions(batch)
 	}
 	for i := range events {
 		if e := &events[i]; !there[e.Position] {
-			if t.fits(e) {
-				t.addEvent(e, batch)
-			}
-			t.applied[batch]++ // refused ones too: reading them again would not help
+			there[e.Position] = true // refused ones too: reading them again would not help
+			t.addEvent(e, batch)
 		}
 	}
-	return int(t.applied[batch])
+	t.applied[batch] = uint32(len(there))
+	return len(there)
 }
 
-// fits is false for what cannot be: a place beyond the largest message that
-// the broker allows, or a time millions of years away.
-func (t *Table) fits(e *event.Event) bool {
-	inDay := e.Timestamp - event.Time(e.Timestamp.Day())*dayLength
-	if e.Position >= 0 && e.Position <= math.MaxUint16 && inDay >= 0 && inDay < dayLength {
-		return true
+// batchNumber is the number of a batch, given now when it is new.
+func (t *Table) batchNumber(id string) uint32 {
+	t.scratch = pack(t.scratch[:0], id)
+	batch, fresh := t.batches.number(t.scratch)
+	if fresh {
+		t.applied = append(t.applied, 0)
 	}
-	t.tables.metrics.refused.Inc()
-	return false
+	return batch
 }
 
-// positions are the places of a batch that are in already.
+// positions are the places of a batch that are in already, but for those of
+// quiet days: these are looked up when the day is whole.
 func (t *Table) positions(batch uint32) map[int]bool {
 	there := make(map[int]bool)
 	for _, h := range t.days {
+		for _, l := range h.late {
+			if l.batch == batch {
+				there[l.event.Position] = true
+			}
+		}
 		for i, b := range h.day.batches {
 			if b == batch {
 				there[int(h.day.positions[i])] = true
@@ -232,8 +261,18 @@ func (t *Table) positions(batch uint32) map[int]bool {
 }
 
 func (t *Table) addEvent(e *event.Event, batch uint32) {
+	if !sealed.Fits(e) {
+		t.tables.metrics.refused.Inc()
+		return
+	}
 	day := e.Timestamp.Day()
 	h := t.hotDay(day)
+	if h.day.quiet != nil {
+		h.late = append(h.late, late{*e, batch})
+		t.want(h)
+		return
+	}
+	h.sealed, h.grown = nil, time.Now()
 	h.tail = append(h.tail, row{
 		kind:     t.kinds.number(e.EventType),
 		identity: t.people.identify(e),
@@ -258,11 +297,16 @@ func (t *Table) hotDay(number int32) *hot {
 	if h := t.byNumber[number]; h != nil {
 		return h
 	}
-	h := &hot{day: &edition{Number: number, table: t}}
+	h := &hot{day: newEdition(t, number)}
+	t.putDay(h)
+	return h
+}
+
+func (t *Table) putDay(h *hot) {
+	number := h.day.Number
 	t.byNumber[number] = h
 	at, _ := slices.BinarySearchFunc(t.days, number, func(h *hot, n int32) int { return int(h.day.Number) - int(n) })
 	t.days = slices.Insert(t.days, at, h)
-	return h
 }
 
 // find is the identity that a name means, among the first ones.
@@ -270,12 +314,6 @@ func (t *Table) find(name string, limit int) (uint32, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.people.find(name, limit)
-}
-
-func (t *Table) batchNames() nameList {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.batches.nameList
 }
 
 // kinds are the event types.

@@ -50,7 +50,7 @@ func checkView(v *View) error {
 			if i > 0 && d.Users()[i-1] > d.Users()[i] && d.runAt(i) == d.runAt(i-1) {
 				return fmt.Errorf("rows %d and %d are not in order", i-1, i)
 			}
-			n := fmt.Sprintf("%s/%d", v.BatchID(batches[i])[5:], positions[i])
+			n := fmt.Sprintf("%s/%d", v.BatchID(batches.At(i))[5:], positions[i])
 			if text := numbers.At(i).Text; text != n {
 				return fmt.Errorf("column n of row %d: got %s, want %s", i, text, n)
 			}

@@ -80,12 +80,12 @@ func compareRefs(batches *nameList, batchA uint32, positionA uint16, batchB uint
 	return cmp.Or(batches.compare(batchA, batchB), cmp.Compare(positionA, positionB))
 }
 
-// piece is a step of weaving: the old rows [lo, hi), then the new row add (none: no row).
-type piece struct{ lo, hi, add uint32 }
+// step is one of weaving: the old rows [lo, hi), then the new row add (none: no row).
+type step struct{ lo, hi, add uint32 }
 
 // plan says how old and new rows become one day. Rows in drop (ascending) are left out.
 type plan struct {
-	pieces []piece
+	steps  []step
 	runs   []Run
 	kinds  []uint32 // by run
 	length int
@@ -93,7 +93,7 @@ type plan struct {
 
 // planWeave merges the runs of a day with the new rows.
 func (t *Table) planWeave(old *edition, drop []uint32, in *intake) *plan {
-	p := &plan{pieces: make([]piece, 0, 2*len(in.rows)+len(drop)+len(old.runs))}
+	p := &plan{steps: make([]step, 0, 2*len(in.rows)+len(drop)+len(old.runs))}
 	run, next := 0, 0
 	for run < len(old.runs) || next < len(in.rows) {
 		kind := t.firstKind(old, run, in, next)
@@ -133,7 +133,7 @@ func (p *plan) merge(t *Table, old *edition, lo, hi int, drop []uint32, in *inta
 	for ; next < end; next++ {
 		at := t.placeOf(old, lo, hi, &in.rows[next], in.users[next])
 		drop = p.keep(uint32(lo), uint32(at), drop)
-		p.pieces = append(p.pieces, piece{add: uint32(next)})
+		p.steps = append(p.steps, step{add: uint32(next)})
 		p.length++
 		lo = at
 	}
@@ -153,7 +153,7 @@ func (p *plan) keep(lo, hi uint32, drop []uint32) []uint32 {
 
 func (p *plan) span(lo, hi uint32) {
 	if lo < hi {
-		p.pieces = append(p.pieces, piece{lo, hi, none})
+		p.steps = append(p.steps, step{lo, hi, none})
 		p.length += int(hi - lo)
 	}
 }
@@ -182,7 +182,7 @@ func (t *Table) before(old *edition, i int, r *row, user uint32) bool {
 // weave makes one column of the plan's rows.
 func weave[T any](p *plan, old []T, added func(i uint32) T) []T {
 	out := make([]T, 0, p.length)
-	for _, step := range p.pieces {
+	for _, step := range p.steps {
 		if step.add == none {
 			out = append(out, old[step.lo:step.hi]...)
 		} else {
@@ -194,7 +194,8 @@ func weave[T any](p *plan, old []T, added func(i uint32) T) []T {
 
 // woven is the day that the plan describes, without sessions derived and without columns.
 func (t *Table) woven(old *edition, p *plan, in *intake) *edition {
-	d := &edition{Number: old.Number, table: t, runs: p.runs, kinds: p.kinds}
+	d := newEdition(t, old.Number)
+	d.runs, d.kinds = p.runs, p.kinds
 	d.times = weave(p, old.times, func(i uint32) uint32 { return in.rows[i].time })
 	d.users = weave(p, old.users, func(i uint32) uint32 { return in.users[i] })
 	d.sessions = weave(p, old.sessions, func(i uint32) uint32 { return in.rows[i].session })

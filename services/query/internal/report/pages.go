@@ -100,7 +100,7 @@ type pageSums struct {
 }
 
 func newPageStats(events *reading) *pageStats {
-	s := &pageStats{events: events, urls: events.values("page_url"), titles: events.values("page_title"), visits: newVisits(events.view)}
+	s := &pageStats{events: events, urls: events.values("page_url"), titles: events.values("page_title"), visits: &visits{make([]visit, events.sessions)}}
 	s.page = make([]pageSums, len(s.urls))
 	s.views = newPairs(len(s.urls), events.who.count)
 	return s
@@ -206,8 +206,6 @@ type visit struct {
 	firstPage, lastPage uint32
 	views               uint32
 }
-
-func newVisits(v *columns.View) *visits { return &visits{make([]visit, v.SessionCount())} }
 
 func (v *visits) add(session, page uint32, at event.Time) {
 	s := &v.sessions[session]

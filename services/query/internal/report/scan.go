@@ -21,6 +21,8 @@ type source struct {
 	to      event.Time // inclusive
 	days    []*columns.Day
 	columns map[string][]*columns.Column // by name, then by index into days
+
+	sessions int // all numbers of sessions are less
 }
 
 // open reads what a query needs; a name of a column may stand several times.
@@ -33,13 +35,14 @@ func open(ctx context.Context, v *columns.View, from, to event.Time, n columns.N
 	if s.days, err = v.Open(ctx, from, to, n); err != nil {
 		return nil, err
 	}
+	s.sessions = v.SessionCount()
 	for _, d := range s.days {
 		for _, name := range n.Columns {
 			s.columns[name] = append(s.columns[name], d.Column(name))
 		}
 	}
 	if bySession {
-		s.columns[sessionField] = sessionColumns(v, s.days)
+		s.columns[sessionField] = s.sessionColumns()
 	}
 	return s, ctx.Err()
 }
@@ -70,16 +73,16 @@ const timestampField = "timestamp"
 // no raw event has, can be asked for by the ids that answers show.
 const sessionField = "session_id"
 
-func sessionColumns(v *columns.View, days []*columns.Day) []*columns.Column {
-	codes := make([]uint32, v.SessionCount()) // by session; 0: not met yet
+func (s *source) sessionColumns() []*columns.Column {
+	codes := make([]uint32, s.sessions) // by session; 0: not met yet
 	values := []event.Value{{}}
-	found := make([]*columns.Column, len(days))
-	for i, d := range days {
+	found := make([]*columns.Column, len(s.days))
+	for i, d := range s.days {
 		rows := d.Sessions().Unpack(nil, 0, d.Len())
 		for row, session := range rows {
 			if codes[session] == 0 {
 				codes[session] = uint32(len(values))
-				values = append(values, event.TextValue(v.SessionName(session)))
+				values = append(values, event.TextValue(s.view.SessionName(session)))
 			}
 			rows[row] = codes[session]
 		}
@@ -256,7 +259,7 @@ func (s *source) actors(u Unit) *actors {
 	a := &actors{unit: u, source: s}
 	switch u.Kind {
 	case SessionUnit:
-		a.count = s.view.SessionCount()
+		a.count = s.sessions
 	case PropertyUnit:
 		a.columns, a.values = s.columns[u.Property], s.values(u.Property)
 		a.count = len(a.values)

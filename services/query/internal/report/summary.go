@@ -128,7 +128,7 @@ func overview(ctx context.Context, v *columns.View, c *Common) (o Overview, err 
 		return o, err
 	}
 	counted, users := newTally(events.who.count), newTally(v.UserCount())
-	seen := make([]sessionSpan, v.SessionCount())
+	seen := make([]sessionSpan, events.sessions)
 	for i, d := range events.days {
 		if err := ctx.Err(); err != nil {
 			return o, err

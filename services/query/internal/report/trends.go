@@ -484,7 +484,7 @@ func (t *trends) numbersOf(metric string) int {
 	case "users":
 		return t.actors.count
 	case "sessions":
-		return t.source.view.SessionCount()
+		return t.source.sessions
 	}
 	return 0
 }
@@ -572,7 +572,7 @@ func (t *trends) adder(dayIndex, series int) func(c *trendCell, row int) {
 		}
 	case "sessions":
 		numbers := t.source.days[dayIndex].Sessions()
-		return func(c *trendCell, row int) { c.see(numbers.At(row), t.source.view.SessionCount()) }
+		return func(c *trendCell, row int) { c.see(numbers.At(row), t.source.sessions) }
 	}
 	codes, numbers := &t.source.columns[t.request.Series[series].Property][dayIndex].Codes, t.numbers[series]
 	_, ranked := percentiles[metric]

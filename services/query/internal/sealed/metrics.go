@@ -1,0 +1,23 @@
+package sealed
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	rebuilt *prometheus.CounterVec
+	written prometheus.Counter
+}
+
+func newMetrics(registry prometheus.Registerer) *metrics {
+	m := &metrics{
+		rebuilt: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "maidian_query_segments_rebuilt_total", Help: "Sealed parts that could not be used and were built from raw events, by what was wrong with them.",
+		}, []string{"reason"}),
+		written: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "maidian_query_segments_written_bytes_total", Help: "Bytes of sealed parts that were written to the store.",
+		}),
+	}
+	if registry != nil {
+		registry.MustRegister(m.rebuilt, m.written)
+	}
+	return m
+}
