@@ -461,7 +461,9 @@ func isInteger(raw string) bool {
 	return digits != "" && strings.Trim(digits, "0123456789") == ""
 }
 
-// momentOf reads RFC 3339 or epoch milliseconds; why says what is wrong.
+// momentOf reads RFC 3339 or epoch milliseconds; why says what is wrong. The
+// very start of 1970 becomes the millisecond after it: a Time of zero means that
+// there is none, and then the event would seem to happen now.
 func momentOf(raw string) (t Time, why string) {
 	const want = `must be RFC 3339 such as "2026-01-31T08:30:00Z" or epoch milliseconds`
 	if raw[0] == '"' {
@@ -470,11 +472,18 @@ func momentOf(raw string) (t Time, why string) {
 		if err != nil || at.UnixMilli() > maxMillis {
 			return 0, fmt.Sprintf("%s, got %.80q", want, s)
 		}
-		return TimeOf(at), ""
+		return given(TimeOf(at)), ""
 	}
 	ms, err := strconv.ParseFloat(raw, 64)
 	if err != nil || math.Abs(ms) > maxMillis {
 		return 0, fmt.Sprintf("%s, got %.40s", want, raw)
 	}
-	return Time(ms), ""
+	return given(Time(ms)), ""
+}
+
+func given(t Time) Time {
+	if t == 0 {
+		return 1
+	}
+	return t
 }

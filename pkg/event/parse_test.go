@@ -213,3 +213,16 @@ func BenchmarkParseBatch20(b *testing.B) {
 }
 
 const sample = `{"event_id":"018f3c5a-7b2e-7c31-9d42-0123456789ab","event_type":"page_view","user_id":"user-123456","anonymous_id":"0f8fad5b-d9cb-469f-a165-70867728950e","session_id":"7c9e6679-7425-40de-944b-e07fc1f90ae7","timestamp":1767225600123,"page_url":"https://shop.example/products/42?utm_source=news&utm_medium=email","page_title":"Blue shoes","referrer":"https://www.google.com/","screen_resolution":"1920x1080","viewport_size":"1280x720","load_time":0.84,"properties":{"product_id":"p-42","category":"shoes","price":59.9,"tags":["new","sale"]}}`
+
+// The start of 1970 is a time, not a missing one; it is kept to the millisecond.
+func TestTheEpochIsATime(t *testing.T) {
+	for _, sent := range []string{`0`, `"1970-01-01T00:00:00Z"`, `1`, `-0.0`} {
+		p := parseOne(t, `{"event_type":"click","timestamp":`+sent+`}`, "")
+		if p.Event.Timestamp != 1 || p.Event.ClientTimestamp != 1 {
+			t.Errorf("%s: got %d, want 1", sent, p.Event.Timestamp)
+		}
+	}
+	if p := parseOne(t, `{"event_type":"click","timestamp":null}`, ""); p.Event.Timestamp != 0 {
+		t.Errorf("null: got %d, want none", p.Event.Timestamp)
+	}
+}

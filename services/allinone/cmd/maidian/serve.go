@@ -6,8 +6,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"runtime/pprof"
+	"strings"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -149,7 +151,17 @@ func announce(w io.Writer, c *allinone.Config, s *allinone.System) {
 	fmt.Fprintf(w, "project demo: write key %s, read key %s, admin key %s\n\n", allinone.DemoWriteKey, allinone.DemoReadKey, adminKey(c))
 	fmt.Fprintf(w, "send an event:\n  curl %s/api/v1/analytics/track -H 'X-API-Key: %s' -H 'Content-Type: application/json' -d '{\"event_type\":\"page_view\",\"user_id\":\"ann\",\"page_url\":\"https://shop.example/\"}'\n\n", collector, allinone.DemoWriteKey)
 	fmt.Fprintf(w, "read it back:\n  curl '%s/api/v1/analytics/events?limit=1' -H 'X-API-Key: %s'\n\n", query, allinone.DemoReadKey)
-	fmt.Fprintf(w, "see the browser SDK at work:\n  %s/demo\n\n", collector)
+	fmt.Fprintf(w, "see the browser SDK at work:\n  %s\n\n", demoPage(collector, query))
+}
+
+// demoPage is the address of the demo, which looks for the query service on
+// port 8081 unless it is told where it is.
+func demoPage(collector, query string) string {
+	page := collector + "/demo"
+	if strings.HasSuffix(query, ":8081") {
+		return page
+	}
+	return page + "?query=" + url.QueryEscape(query)
 }
 
 func adminKey(c *allinone.Config) string {

@@ -154,6 +154,11 @@ func TestRowsBecomeEvents(t *testing.T) {
 			Columns{},
 			`{"event_type":"x","event_name":"x","properties":{"a":1,"b":2}}`,
 		},
+		"cells that an export guarded": {
+			"event,user_id,page_title,amount,properties\nx,'@ann,''=1,'-5,\"{\"\"a\"\":\"\"'=2\"\"}\"\n",
+			Columns{},
+			`{"event_type":"x","event_name":"x","user_id":"@ann","page_title":"'=1","properties":{"a":"'=2","amount":-5}}`,
+		},
 		"number of a field": {
 			"event,scroll_depth\nscroll,55.5\n",
 			Columns{},

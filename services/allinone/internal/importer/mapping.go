@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/maidian/maidian/pkg/csvcell"
 	"github.com/maidian/maidian/pkg/event"
 )
 
@@ -128,6 +129,9 @@ func (m *mapping) of(column string) target {
 func (m *mapping) event(dst []byte, r row) ([]byte, error) {
 	m.clear()
 	for _, c := range r.cells {
+		if !c.json {
+			c.text = csvcell.Bare(c.text) // exports put an apostrophe before what looks like a formula
+		}
 		if err := m.put(m.of(c.column), c); err != nil {
 			return dst, err
 		}

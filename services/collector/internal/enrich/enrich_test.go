@@ -109,6 +109,7 @@ func TestChannels(t *testing.T) {
 		"social":                            {"https://shop.example/", "https://l.facebook.com/", organicSocial},
 		"video":                             {"https://shop.example/", "https://www.youtube.com/watch", organicVideo},
 		"a mailbox":                         {"https://shop.example/", "https://webmail.provider.fr/read", email},
+		"an app's search":                   {"https://shop.example/", "android-app://com.google.android.googlequicksearchbox/https/www.google.com", organicSearch},
 		"an app's mailbox":                  {"https://shop.example/", "android-app://com.google.android.gm/", email},
 		"another site":                      {"https://shop.example/", "https://news.example/a", referral},
 		"a document":                        {"https://shop.example/", "https://docs.google.com/document/x", referral},

@@ -74,8 +74,12 @@ func ReadFunnel(p *Params, env Env) (*FunnelRequest, error) {
 	case "steps":
 		r.Breakdown = p.breakdown(len(r.Steps))
 	case "time_to_convert":
-		p.binning(r)
+		p.stepsBetween(r)
+		r.BinCount = p.Int("bin_count", 0, 1, 1000)
 	case "trend":
+		if p.Has("from_step") || p.Has("to_step") {
+			p.stepsBetween(r)
+		}
 		r.WeekStart, r.Calendar.WeekStart = p.weekStart()
 		r.Interval = p.interval("interval", Day)
 	}
@@ -139,14 +143,14 @@ func (p *Params) exclusions(r *FunnelRequest) []Exclusion {
 	return exclusions
 }
 
-func (p *Params) binning(r *FunnelRequest) {
+// stepsBetween reads from which step to which one looks; the whole funnel when neither is said.
+func (p *Params) stepsBetween(r *FunnelRequest) {
 	last := max(1, len(r.Steps)-1)
 	from, to := p.Int("from_step", 0, 0, last-1), p.Int("to_step", last, 1, last)
 	if from >= to {
 		p.fail("from_step", "must be below to_step, got %d and %d", from, to)
 	}
 	r.FromStep, r.ToStep = &from, &to
-	r.BinCount = p.Int("bin_count", 0, 1, 1000)
 }
 
 // plan are the rules of the request.
@@ -613,7 +617,7 @@ func (f *funnel) timeToConvert(ctx context.Context) (*Conversion, error) {
 			if times := c.inTime(); to < len(times) {
 				found[part] = append(found[part], times[to]-times[from])
 			}
-		} else if both := uint32(1<<from | 1<<to); c.done&both == both {
+		} else if f.did(&c, from) && f.did(&c, to) {
 			found[part] = append(found[part], c.between(from, to))
 		}
 	})
@@ -652,8 +656,9 @@ func convert(sorted []event.Time, bins int) *Conversion {
 }
 
 // trend is the view trend: of the actors with a first step in a bucket, how
-// many converted from one of those. An actor counts once in each bucket in
-// which it starts, and the range cuts chains as everywhere.
+// many converted from one of those; with from_step and to_step, of those that
+// got to the one, how many did to the other. An actor counts once in each bucket
+// in which it starts, and the range cuts chains as everywhere.
 func (f *funnel) trend(ctx context.Context) ([]TrendRow, error) {
 	buckets, err := f.request.Calendar.Cut(f.request.Interval, f.request.From, f.request.To)
 	if err != nil {
@@ -661,23 +666,48 @@ func (f *funnel) trend(ctx context.Context) ([]TrendRow, error) {
 	}
 	parts := f.actors.partitions()
 	entered, converted := make([][]int, len(parts)), make([][]int, len(parts))
-	goal := bits.Len32((1<<f.plan.steps - 1) &^ f.plan.optional)
 	err = f.each(ctx, parts, func(part int, find *finder, _ uint32, hits []hit) {
 		if entered[part] == nil {
 			entered[part], converted[part] = make([]int, buckets.Len()), make([]int, buckets.Len())
 		}
 		for _, n := range startBuckets(find, hits, buckets) {
 			since, until := buckets.Starts[n], buckets.EndOf(n)
-			entered[part][n]++
-			if find.best(within(hits, since-f.plan.grace, until+f.plan.reach()), starts{since, until}).depth >= goal {
-				converted[part][n]++
-			}
+			c := find.best(within(hits, since-f.plan.grace, until+f.plan.reach()), starts{since, until})
+			in, through := f.passed(&c)
+			entered[part][n] += in
+			converted[part][n] += through
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
 	return f.trendRows(buckets, addUp(entered, buckets.Len()), addUp(converted, buckets.Len())), nil
+}
+
+// passed counts a chain that started: whether it got to from_step, and to to_step.
+func (f *funnel) passed(c *chain) (in, through int) {
+	from, to := f.request.FromStep, f.request.ToStep
+	entered, converted := true, c.depth >= bits.Len32((1<<f.plan.steps-1)&^f.plan.optional)
+	if from != nil {
+		entered = f.did(c, *from)
+		converted = entered && f.did(c, *to)
+	}
+	return count(entered), count(converted)
+}
+
+// did says that a chain has a step; without order, so many steps.
+func (f *funnel) did(c *chain, step int) bool {
+	if f.plan.order == unordered {
+		return c.depth > step
+	}
+	return c.done&(1<<step) != 0
+}
+
+func count(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 func startBuckets(find *finder, hits []hit, buckets *Buckets) []int {

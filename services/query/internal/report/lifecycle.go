@@ -131,6 +131,7 @@ func (r *LifecycleRequest) answer(sums [][4][]int) *LifecycleAnswer {
 		lists[state] = addUp(parts, n+1)[1:n]
 	}
 	d := r.definition()
+	d.Range = "whole intervals from " + r.From.String() + " to " + r.To.String()
 	d.Interval = "one " + string(r.Interval) + " of the calendar; weeks start on " + r.WeekStart
 	d.Cohort = "new: the first matching event ever is in the interval; returning: active there and in the one before; resurrecting: active there and earlier, not in the one before; dormant: active in the one before, not there"
 	d.Complete = "false while the interval is not over"

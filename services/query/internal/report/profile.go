@@ -27,6 +27,7 @@ type ProfileAnswer struct {
 	UserID        string       `json:"user_id"`
 	UserIDs       []string     `json:"user_ids"`
 	AnonymousIDs  []string     `json:"anonymous_ids"`
+	IDsComplete   bool         `json:"ids_complete"`
 	FirstSeen     event.Time   `json:"first_seen"`
 	LastSeen      event.Time   `json:"last_seen"`
 	TotalEvents   int          `json:"total_events"`
@@ -97,12 +98,13 @@ func Profile(ctx context.Context, v *columns.View, r ProfileRequest) (*ProfileAn
 		UserID: v.UserName(user), UserIDs: []string{}, AnonymousIDs: []string{}, ByType: rows.byType(),
 		TotalEvents: len(rows.list), Sessions: []Session{}, Definition: definition{
 			"user":     "whoever this id, or the user that this anonymous id was first seen with, stands for; events from before that included",
-			"ids":      "user_ids and anonymous_ids that the newest 10,000 of these events carry",
+			"ids":      "user_ids and anonymous_ids that these events carry; ids_complete is false when there are more than 10,000 events, and then they are those of the newest 10,000",
 			"latest":   "the newest event",
 			"sessions": "newest first, with their events in order, at most 1,000 of a session; where the client sent no id, a new one after 30 minutes without an event",
 		},
 	}
 	if len(rows.list) == 0 {
+		answer.IDsComplete = true
 		return answer, nil
 	}
 	answer.FirstSeen, answer.LastSeen = rows.list[0].at, rows.list[len(rows.list)-1].at
@@ -170,7 +172,7 @@ func (a *ProfileAnswer) identify(ctx context.Context, v *columns.View, rows []fo
 		a.Latest = e
 		return nil
 	})
-	a.UserIDs, a.AnonymousIDs = sortedIDs(users), sortedIDs(anonymous)
+	a.UserIDs, a.AnonymousIDs, a.IDsComplete = sortedIDs(users), sortedIDs(anonymous), len(rows) <= maxIdentified
 	return err
 }
 

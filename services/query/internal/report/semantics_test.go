@@ -185,3 +185,22 @@ func jsonOf(t *testing.T, v any) string {
 	}
 	return string(text)
 }
+
+// Between two steps of a funnel, a trend counts those who got to the one and to
+// the other, in the bucket of their first step.
+func TestATrendBetweenSteps(t *testing.T) {
+	tests := map[string]string{
+		``:                                     "1 0",
+		`, "from_step": 0, "to_step": 1`:       "1 1",
+		`, "from_step": 1`:                     "1 0",
+		`, "from_step": 2, "to_step": 3`:       "0 0",
+		`, "to_step": 2, "order": "unordered"`: "1 0",
+	}
+	for steps, want := range tests {
+		a := answerOf[FunnelAnswer](t, happened(t, "A 11h, B 13h"), "funnel",
+			`{"steps": ["A", "B", "C", "D"], "from": "2026-03-02", "to": "2026-03-03", "view": "trend"`+steps+`}`)
+		if got := fmt.Sprint(a.Rows[0].Entered, a.Rows[0].Converted); got != want {
+			t.Errorf("%s: got %s, want %s", steps, got, want)
+		}
+	}
+}

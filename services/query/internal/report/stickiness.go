@@ -58,7 +58,7 @@ func Stickiness(ctx context.Context, v *columns.View, r *StickinessRequest) (*St
 		return nil, err
 	}
 	answer := &StickinessAnswer{Buckets: buckets.Labels(), Definition: r.definition()}
-	answer.Definition.Interval = decimal(r.IntervalCount) + " × one " + string(r.Interval) + " of the calendar; weeks start on " + r.WeekStart
+	answer.Definition.Interval = decimal(r.IntervalCount) + " × one " + string(r.Interval) + " of the calendar; weeks start on " + r.WeekStart + "; of the first and the last, what lies in the range"
 	answer.Data = addUp(sums, buckets.Len()+1)[1:]
 	for _, n := range answer.Data {
 		answer.Users += n

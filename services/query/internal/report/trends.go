@@ -157,7 +157,7 @@ type FormulaBreakdown struct {
 
 func (r *TrendsRequest) definition() Definition {
 	d := r.Common.definition()
-	d.Interval = "one " + string(r.Interval) + " of the calendar; weeks start on " + r.WeekStart + "; empty ones are 0"
+	d.Interval = "one " + string(r.Interval) + " of the calendar; weeks start on " + r.WeekStart + "; empty ones are 0; the first and the last hold what of them lies in the range"
 	d.Complete = "false while the bucket is not over"
 	if r.Formula != "" {
 		d.Choice = "a division by zero gives 0"

@@ -1,4 +1,4 @@
-package report
+package csvcell
 
 import (
 	"strings"
@@ -24,31 +24,23 @@ func TestACellNeverStartsAFormula(t *testing.T) {
 		"=cmd|' /C calc'": "'=cmd|' /C calc'",
 	}
 	for text, want := range tests {
-		if got := cell(text); got != want {
-			t.Errorf("cell(%q): got %q, want %q", text, got, want)
+		if got := Guard(text); got != want {
+			t.Errorf("Guard(%q): got %q, want %q", text, got, want)
 		}
 	}
 }
 
-func FuzzCell(f *testing.F) {
+func FuzzGuard(f *testing.F) {
 	for _, s := range []string{"", "=", "'", "''=", "é", "\xff", "-\xff"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		c := cell(text)
-		if got := uncell(c); got != text {
-			t.Errorf("uncell(cell(%q)): got %q", text, got)
+		c := Guard(text)
+		if got := Bare(c); got != text {
+			t.Errorf("Bare(Guard(%q)): got %q", text, got)
 		}
 		if c != "" && strings.ContainsAny(c[:1], "=+-@\t\r\n") {
-			t.Errorf("cell(%q) is %q, which starts a formula", text, c)
+			t.Errorf("Guard(%q) is %q, which starts a formula", text, c)
 		}
 	})
-}
-
-// uncell is what an importer does: it reverses cell.
-func uncell(text string) string {
-	if strings.HasPrefix(text, "'") && startsFormula(text) {
-		return text[1:]
-	}
-	return text
 }
