@@ -186,6 +186,10 @@ func (r *reader) rows(b *Base, rows int) {
 		if !b.place(further, firsts, gaps) {
 			r.fail("a time after the end of the day")
 		}
+		for i := range further { // the first one too
+			further[i]++
+		}
+		b.visits.ends = runningSums(further)
 	} else {
 		r.fail("an event type without rows")
 	}
@@ -286,51 +290,59 @@ func (r *reader) meetings(b *Base, rows int) {
 // visits is the order of rows by identity, time and type.
 type visits struct {
 	kinds []uint16 // the type of each
+	ends  []uint32 // by identity: where its visits end
 	rows  []uint32 // where each stands in canonical order
 	once  sync.Once
 }
 
 // byIdentity is the order in which most of a day is written.
 func (b *Base) byIdentity() *visits {
-	b.visits.once.Do(func() {
-		if b.visits.kinds == nil {
+	v := &b.visits
+	v.once.Do(func() {
+		if v.kinds == nil {
 			b.visit()
 			return
 		}
 		next := b.starts()
-		b.visits.rows = make([]uint32, len(b.visits.kinds))
-		for i, kind := range b.visits.kinds {
-			b.visits.rows[i] = next[kind]
+		v.rows = make([]uint32, len(v.kinds))
+		for i, kind := range v.kinds {
+			v.rows[i] = next[kind]
 			next[kind]++
 		}
 	})
-	return &b.visits
+	return v
 }
 
 // visit finds the order from the rows.
 func (b *Base) visit() {
-	keys := make([]uint64, len(b.Times)) // of rows by identity: time, row
+	v := &b.visits
 	ends := make([]uint32, b.Identities.Len()+1)
 	for _, identity := range b.Identity {
 		ends[identity+1]++
 	}
-	for i := 1; i < len(ends); i++ {
-		ends[i] += ends[i-1]
-	}
-	next := slices.Clone(ends)
+	v.ends = runningSums(ends)[1:]
+	keys, next := make([]uint64, len(b.Times)), slices.Clone(ends) // of rows by identity: time, row
 	for row, identity := range b.Identity {
 		keys[next[identity]] = uint64(b.Times[row])<<32 | uint64(row)
 		next[identity]++
 	}
-	for i := range b.Identities.Len() {
-		slices.Sort(keys[ends[i]:ends[i+1]])
+	for identity := range v.ends {
+		slices.Sort(keys[ends[identity]:ends[identity+1]])
 	}
-	b.visits.rows, b.visits.kinds = make([]uint32, len(keys)), make([]uint16, len(keys))
+	v.rows, v.kinds = make([]uint32, len(keys)), make([]uint16, len(keys))
 	kinds := b.kinds()
 	for i, key := range keys {
-		b.visits.rows[i] = uint32(key)
-		b.visits.kinds[i] = kinds[uint32(key)]
+		v.rows[i] = uint32(key)
+		v.kinds[i] = kinds[uint32(key)]
 	}
+}
+
+// runningSums makes each number the sum of all up to it.
+func runningSums(numbers []uint32) []uint32 {
+	for i := 1; i < len(numbers); i++ {
+		numbers[i] += numbers[i-1]
+	}
+	return numbers
 }
 
 // kinds are the types of rows.

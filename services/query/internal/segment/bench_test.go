@@ -21,8 +21,9 @@ var seededSet = sync.OnceValue(func() []*whole {
 // TestSixColumnsTakeFewBytes holds what an event takes in the store against the mark.
 func TestSixColumnsTakeFewBytes(t *testing.T) {
 	total, rows := make(map[string]int), 0
+	days := seededSet()
 	start := cpuTime()
-	for _, w := range seededSet() {
+	for _, w := range days {
 		rows += w.base.Day.Rows
 		for name, sealed := range w.seal(t) {
 			total[name] += len(sealed)
@@ -56,6 +57,16 @@ func BenchmarkDecode(b *testing.B) {
 	}
 	b.Run(BaseName, func(b *testing.B) {
 		decode(b, days, rows, BaseName, func(p *Part, _ *Base) error { _, err := p.Base(); return err })
+	})
+	b.Run("arrange", func(b *testing.B) {
+		decode(b, days, rows, BaseName, func(_ *Part, base *Base) error {
+			users := make([]uint32, base.Identities.Len())
+			for i := range users { // scattered
+				users[i] = uint32(i) * 0x9e3779b1
+			}
+			base.Arrange(users)
+			return nil
+		})
 	})
 	b.Run(SessionsName, func(b *testing.B) {
 		decode(b, days, rows, SessionsName, func(p *Part, base *Base) error { _, err := p.Sessions(base); return err })

@@ -36,8 +36,9 @@ func (b *Base) SealColumn(name string, c *Column) ([]byte, error) {
 		return nil, fmt.Errorf("seal column %s of day %d of %q: %w", name, b.Day.Number, b.Day.Project, err)
 	}
 	var best []byte
+	w := &writer{}
 	for way := byte(0); way < columnWays; way++ {
-		w := &writer{}
+		w.b, w.least = nil, 0
 		w.column(b, c, way)
 		if body := w.body(); best == nil || len(body) < len(best) {
 			best = body

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,13 +39,22 @@ func TestFormat1IsStillRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(w.rows(), "\n") + "\n"; got != string(want) {
+	if got := inWords(w); got != string(want) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 
+// inWords is the day, a line for each row and each meeting.
+func inWords(w *whole) string {
+	lines := append([]string{fmt.Sprintf("%+v", w.base.Day)}, w.rows()...)
+	for _, m := range w.base.Meetings {
+		lines = append(lines, fmt.Sprintf("%q met %q at %d in %q", m.Anonymous, w.base.Identities.Text(int(m.User)), m.Time, m.EventID))
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
 func writeGolden(t *testing.T, dir string, w *whole) {
-	files := map[string][]byte{"rows.txt": []byte(strings.Join(w.rows(), "\n") + "\n")}
+	files := map[string][]byte{"rows.txt": []byte(inWords(w))}
 	for name, sealed := range w.seal(t) {
 		files[strings.ReplaceAll(name, ":", "-")+".part"] = sealed
 	}

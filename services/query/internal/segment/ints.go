@@ -34,26 +34,25 @@ func writeInts[T integer](w *writer, values []T) {
 	w.b = append(w.b, encodeInts(w, values)...)
 }
 
-// encodeInts tries how many bits of a number are best put into its symbol.
+// encodeInts puts as many bits of a number into its symbol as is best for the first of the list.
 func encodeInts[T integer](w *writer, values []T) []byte {
 	most := uint64(slices.Max(values))
-	var best []byte
-	for m := uint(0); m < 8; m++ {
-		if last, _ := symbolOf(most, m); last > 255 {
+	sample := values[:min(len(values), huffBlock/4)]
+	m, least := uint(0), -1
+	for try := range uint(8) {
+		if last, _ := symbolOf(most, try); last > 255 {
 			break
 		}
-		symbols, open := split(values, m)
-		b := binary.AppendUvarint([]byte{byte(m)}, most)
-		b = append(b, w.huffman(symbols, false)...)
-		if b = append(b, open...); best == nil || len(b) < len(best) {
-			best = b
+		symbols, open := split(sample, try)
+		if size := len(w.huffman(symbols, false)) + len(open); least < 0 || size < least {
+			m, least = try, size
 		}
-		if most < 2<<m { // all are symbols already
+		if most < 2<<try { // all are symbols already
 			break
 		}
 	}
-	symbols, open := split(values, uint(best[0]))
-	b := binary.AppendUvarint([]byte{best[0]}, most)
+	symbols, open := split(values, m)
+	b := binary.AppendUvarint([]byte{byte(m)}, most)
 	b = append(b, w.huffman(symbols, true)...)
 	return append(b, open...)
 }

@@ -63,9 +63,7 @@ func (b *Base) byTime() []uint32 {
 		for _, at := range b.Times {
 			next[at>>shift&(1<<digit-1)+1]++
 		}
-		for i := 1; i < len(next); i++ {
-			next[i] += next[i-1]
-		}
+		runningSums(next[:])
 		for _, row := range rows {
 			to := &next[b.Times[row]>>shift&(1<<digit-1)]
 			sorted[*to] = row
