@@ -8,13 +8,19 @@ import (
 	"testing"
 )
 
-// TestFormat1IsStillRead reads what was once written in the format of version 1.
-// With SEGMENT_GOLDEN=write it is written anew, which is right only as long as nobody has segments of this version.
+// TestFormat1IsStillRead reads days that were once written in the format of version 1.
+// With SEGMENT_GOLDEN=write they are written anew, which is right only as long as nobody has segments of this version.
 func TestFormat1IsStillRead(t *testing.T) {
-	const dir = "testdata/format1"
 	if os.Getenv("SEGMENT_GOLDEN") == "write" {
-		writeGolden(t, dir, someDay(3, 200))
+		writeGolden(t, "testdata/format1/small", someDay(3, 200))
+		writeGolden(t, "testdata/format1/seeded", seededDays(400, 8, 1)[0])
 	}
+	for _, day := range []string{"small", "seeded"} {
+		t.Run(day, func(t *testing.T) { readGolden(t, "testdata/format1/"+day) })
+	}
+}
+
+func readGolden(t *testing.T, dir string) {
 	files, err := filepath.Glob(dir + "/*.part")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no parts in %s: %v", dir, err)
@@ -57,6 +63,9 @@ func writeGolden(t *testing.T, dir string, w *whole) {
 	files := map[string][]byte{"rows.txt": []byte(inWords(w))}
 	for name, sealed := range w.seal(t) {
 		files[strings.ReplaceAll(name, ":", "-")+".part"] = sealed
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
 	}
 	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
