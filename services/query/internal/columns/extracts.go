@@ -3,10 +3,12 @@ package columns
 import (
 	"cmp"
 	"math/bits"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"weak"
 )
 
 // extracts are what is worked out from a day's rows when a report first needs it,
@@ -14,9 +16,60 @@ import (
 // several types follow one another.
 type extracts struct {
 	fences atomic.Pointer[[][]uint32] // by run, by block of users: the first row of that block or a later one
-	mu     sync.Mutex
-	parts  map[partKey]*Part
-	orders map[string][]uint8
+
+	mu       sync.Mutex
+	resident *resident // once something is kept
+	bytes    int64     // of parts and orders
+	parts    map[partKey]*Part
+	orders   map[string][]uint8
+}
+
+func (c *core) keptPart(key partKey) *Part {
+	c.extracts.mu.Lock()
+	defer c.extracts.mu.Unlock()
+	if r := c.extracts.resident; r != nil {
+		r.touch()
+	}
+	return c.extracts.parts[key]
+}
+
+func (c *core) keptOrder(key string) []uint8 {
+	c.extracts.mu.Lock()
+	defer c.extracts.mu.Unlock()
+	if r := c.extracts.resident; r != nil {
+		r.touch()
+	}
+	return c.extracts.orders[key]
+}
+
+// keepExtract adds an extract of so many bytes. All of a day's leave together,
+// when memory is short or when the day itself goes.
+func (d *Day) keepExtract(bytes int64, put func(x *extracts)) {
+	cache, x := d.edition.table.tables.cache, &d.extracts
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.resident == nil {
+		day := weak.Make(d.core) // the cache must not hold what nobody else does
+		r := &resident{leave: func() {
+			if c := day.Value(); c != nil {
+				c.dropExtracts(cache)
+			}
+		}}
+		r.touch()
+		runtime.AddCleanup(d.core, func(r *resident) { cache.count(r, 0) }, r)
+		x.resident = r
+	}
+	put(x)
+	x.bytes += bytes
+	cache.count(x.resident, x.bytes)
+}
+
+func (c *core) dropExtracts(cache *cache) {
+	x := &c.extracts
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.parts, x.orders, x.bytes = nil, nil, 0
+	cache.count(x.resident, 0)
 }
 
 // UserBlock is how many users' rows can be found without a search: those with
@@ -85,20 +138,17 @@ const quarter = 15 * 60 * 1000
 // both inclusive. It is kept for the next who asks unless its edges are moments.
 func (d *Day) Part(run int, lo, hi uint32) *Part {
 	key := partKey{run, lo, hi}
-	d.extracts.mu.Lock()
-	p := d.extracts.parts[key]
-	d.extracts.mu.Unlock()
-	if p != nil {
+	if p := d.keptPart(key); p != nil {
 		return p
 	}
-	p = d.part(key)
+	p := d.part(key)
 	if lo%quarter == 0 && (hi+1)%quarter == 0 {
-		d.extracts.mu.Lock()
-		if d.extracts.parts == nil {
-			d.extracts.parts = make(map[partKey]*Part)
-		}
-		d.extracts.parts[key] = p
-		d.extracts.mu.Unlock()
+		d.keepExtract(p.bytes(), func(x *extracts) {
+			if x.parts == nil {
+				x.parts = make(map[partKey]*Part)
+			}
+			x.parts[key] = p
+		})
 	}
 	return p
 }
@@ -162,6 +212,10 @@ func (p *Part) settle() {
 	p.list = slices.Clip(slices.Clone(p.list))
 }
 
+func (p *Part) bytes() int64 { return 8*int64(len(p.bits)) + 4*int64(len(p.list)) + partCost }
+
+const partCost = 128 // about, of an empty part and its place in the map
+
 // words is how many words AddTo needs.
 func (p *Part) words() int {
 	if n := len(p.list); n > 0 {
@@ -196,19 +250,16 @@ func (p *Part) Bits(words int) []uint64 {
 // already, so the numbers are all that is needed to go through them as one.
 func (d *Day) Interleaved(types []string) []uint8 {
 	key := strings.Join(types, "\x00")
-	d.extracts.mu.Lock()
-	order := d.extracts.orders[key]
-	d.extracts.mu.Unlock()
-	if order != nil {
+	if order := d.keptOrder(key); order != nil {
 		return order
 	}
-	order = d.interleave(types)
-	d.extracts.mu.Lock()
-	if d.extracts.orders == nil {
-		d.extracts.orders = make(map[string][]uint8)
-	}
-	d.extracts.orders[key] = order
-	d.extracts.mu.Unlock()
+	order := d.interleave(types)
+	d.keepExtract(int64(len(order)), func(x *extracts) {
+		if x.orders == nil {
+			x.orders = make(map[string][]uint8)
+		}
+		x.orders[key] = order
+	})
 	return order
 }
 

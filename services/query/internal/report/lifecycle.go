@@ -59,20 +59,79 @@ func Lifecycle(ctx context.Context, v *columns.View, r *LifecycleRequest) (*Life
 	if err != nil {
 		return nil, err
 	}
-	who := src.actors(r.Unit)
-	parts := who.partitions()
-	sums := make([][4][]int, len(parts))
-	err = eachPartition(ctx, parts, func(ctx context.Context, i int, p partition) error {
-		for state := range sums[i] {
-			sums[i][state] = make([]int, r.buckets.Len()+1)
-		}
-		g := gather{source: src, actors: who, selections: []selection{src.selectWhere(r.Event, r.Filters)}}
-		return g.run(ctx, p, func(_ uint32, hits []hit) { r.live(hits, &sums[i]) })
-	})
+	l := &lifecycle{request: r, source: src, actors: src.actors(r.Unit), event: src.selectWhere(r.Event, r.Filters)}
+	count := l.follow
+	if r.Unit.Kind == UserUnit && src.fitSets(2*r.buckets.Len()) {
+		count = l.compare
+	}
+	lists, err := count(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return r.answer(sums), nil
+	return r.answer(&lists), nil
+}
+
+// lifecycle is a request with what it reads.
+type lifecycle struct {
+	request *LifecycleRequest
+	source  *source
+	actors  *actors
+	event   selection
+}
+
+// states are how many are in each state, by bucket.
+type states [4][]int
+
+func (r *LifecycleRequest) newStates() (s states) {
+	for state := range s {
+		s[state] = make([]int, r.buckets.Len()+1)
+	}
+	return s
+}
+
+// compare compares the sets of users of one interval after the other.
+func (l *lifecycle) compare(ctx context.Context) (states, error) {
+	sum := l.request.newStates()
+	active, older, err := l.source.activeUsers(ctx, &l.event, l.request.buckets.Starts)
+	if err != nil {
+		return sum, err
+	}
+	seen := make([]userSet, len(active)) // before and in each interval
+	for i, set := range active {
+		seen[i] = make(userSet, l.source.setWords())
+		seen[i].add(set)
+		if i > 0 {
+			older = seen[i-1]
+		}
+		seen[i].add(older)
+	}
+	return sum, parallel(ctx, len(active)-1, func(ctx context.Context, i int) error {
+		before, now := active[i], active[i+1]
+		known, stayed := now.shared(seen[i]), now.shared(before)
+		sum[isNew][i+1] = now.len() - known
+		sum[isReturning][i+1] = stayed
+		sum[isResurrecting][i+1] = known - stayed
+		sum[isDormant][i+1] = stayed - before.len()
+		return ctx.Err()
+	})
+}
+
+// follow goes through the events of one after the other.
+func (l *lifecycle) follow(ctx context.Context) (states, error) {
+	r, parts := l.request, l.actors.partitions()
+	sums := make([]states, len(parts))
+	err := eachPartition(ctx, parts, func(ctx context.Context, i int, p partition) error {
+		sums[i] = r.newStates()
+		g := gather{source: l.source, actors: l.actors, selections: []selection{l.event}}
+		return g.run(ctx, p, func(_ uint32, hits []hit) { r.live(hits, &sums[i]) })
+	})
+	total := r.newStates()
+	for _, sum := range sums {
+		for state := range sum {
+			total[state] = addUp([][]int{total[state], sum[state]}, r.buckets.Len()+1)
+		}
+	}
+	return total, err
 }
 
 // States of a user in an interval.
@@ -84,7 +143,7 @@ const (
 )
 
 // live counts one user's states. Bucket 0 is the interval before the range.
-func (r *LifecycleRequest) live(hits []hit, sum *[4][]int) {
+func (r *LifecycleRequest) live(hits []hit, sum *states) {
 	before := -2 // the bucket of the activity before this one; -2: long ago
 	first := true
 	for i := range hits {
@@ -120,15 +179,10 @@ func (r *LifecycleRequest) bucket(at event.Time) int {
 	return r.buckets.Index(at)
 }
 
-func (r *LifecycleRequest) answer(sums [][4][]int) *LifecycleAnswer {
+func (r *LifecycleRequest) answer(lists *states) *LifecycleAnswer {
 	n := r.buckets.Len()
-	var lists [4][]int
 	for state := range lists {
-		parts := make([][]int, len(sums))
-		for i := range sums {
-			parts[i] = sums[i][state]
-		}
-		lists[state] = addUp(parts, n+1)[1:n]
+		lists[state] = lists[state][1:n]
 	}
 	d := r.definition()
 	d.Range = "whole intervals from " + r.From.String() + " to " + r.To.String()

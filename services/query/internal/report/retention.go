@@ -3,9 +3,7 @@ package report
 import (
 	"cmp"
 	"context"
-	"math/bits"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 
@@ -244,8 +242,8 @@ func (t *retention) each(ctx context.Context, parts []partition, visit func(part
 }
 
 func (t *retention) matrix(ctx context.Context) (*matrix, error) {
-	if t.touch == nil && t.canMark() {
-		return t.mark(ctx)
+	if t.canIntersect() {
+		return t.intersected(ctx)
 	}
 	parts := t.actors.partitions()
 	sums := make([]*matrix, len(parts))
@@ -643,158 +641,70 @@ func (r *RetentionUsersRequest) intervalsOf(w *walker, hits []hit) []int {
 	return intervals
 }
 
-// canMark says that the answer needs only to know who was active in which
-// period: then days are marked in bits, and no event is held.
-func (t *retention) canMark() bool {
+// canIntersect says that the answer needs only to know who was active in which
+// period: then sets of users are intersected, and no event is held.
+func (t *retention) canIntersect() bool {
+	r, periods := t.request, t.request.periods.Len()
+	return r.Window == "calendar" && r.MinOccurrences == 1 && r.Cohort != "first_ever" && t.actors.unit.Kind == UserUnit &&
+		t.source.fitSets(3*periods) && periods*min(r.Intervals, periods)*t.source.setWords() < mostIntersected
+}
+
+// mostIntersected is how many words of sets may be intersected; for more, to go
+// through the events is quicker.
+const mostIntersected = 1 << 30
+
+// intersected counts each cohort's users, and those of them who came back.
+func (t *retention) intersected(ctx context.Context) (*matrix, error) {
 	r := t.request
-	return r.Window == "calendar" && r.MinOccurrences == 1 && r.Cohort != "first_ever" && t.actors.unit.Kind == UserUnit
-}
-
-// marker counts a partition of users by marking periods: a bit for each.
-type marker struct {
-	retention *retention
-	partition
-	words  int      // of a user's bits
-	starts []uint64 // by user and period: a start event
-	active []uint64 // a return event
-	older  []bool   // by user: a start event before the range
-}
-
-func (t *retention) mark(ctx context.Context) (*matrix, error) {
-	parts := t.actors.partitions()
-	sums := make([]*matrix, len(parts))
-	err := eachPartition(ctx, parts, func(ctx context.Context, i int, p partition) error {
-		words := (t.request.periods.Len() + 63) / 64
-		n := int(p.hi-p.lo) * words
-		m := &marker{retention: t, partition: p, words: words, starts: make([]uint64, n), active: make([]uint64, n), older: make([]bool, p.hi-p.lo)}
-		for day := range t.source.days {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			m.day(day)
+	cohorts, err := t.cohortSets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	active, _, err := t.source.activeUsers(ctx, &t.events[1], r.periods.Starts)
+	if err != nil {
+		return nil, err
+	}
+	if r.Mode == "on_or_after" {
+		active = fromThereOn(active)
+	}
+	m := r.newMatrix()
+	return m, parallel(ctx, len(cohorts), func(ctx context.Context, i int) error {
+		cells := m.cells[i*r.Intervals : (i+1)*r.Intervals]
+		cells[0] = cohorts[i].len()
+		for k := 1; k < min(len(cells), len(active)-i) && ctx.Err() == nil; k++ {
+			cells[k] = cohorts[i].shared(active[i+k])
 		}
-		sums[i] = t.request.newMatrix()
-		m.count(sums[i])
 		return ctx.Err()
 	})
-	total := t.request.newMatrix()
-	for _, sum := range sums {
-		total.join(sum)
-	}
-	return total, err
 }
 
-func (m *marker) day(dayIndex int) {
-	for _, run := range m.retention.source.days[dayIndex].Runs() {
-		for n, marks := range [][]uint64{m.starts, m.active} {
-			if sel := &m.retention.events[n]; sel.reads(run.Type) {
-				m.run(dayIndex, run, sel, marks, n == 0)
-			}
-		}
+// cohortSets are the users that start in each period.
+func (t *retention) cohortSets(ctx context.Context) ([]userSet, error) {
+	starts, before, err := t.source.activeUsers(ctx, &t.events[0], t.request.periods.Starts)
+	if err != nil || t.request.Cohort != "first_time" {
+		return starts, err
 	}
+	seen := make(userSet, t.source.setWords())
+	seen.add(before)
+	for i, set := range starts {
+		starts[i] = set.without(seen)
+		seen.add(set)
+	}
+	return starts, ctx.Err()
 }
 
-func (m *marker) run(dayIndex int, run columns.Run, sel *selection, marked []uint64, starts bool) {
-	d := m.retention.source.days[dayIndex]
-	lo, hi := m.retention.actors.stretch(dayIndex, run, m.lo, m.hi)
-	users, times := d.Users()[lo:hi], d.Times()[lo:hi]
-	keep := m.kept(sel, dayIndex, lo, hi)
-	periods := m.retention.request.periods
-	for _, cut := range m.cuts(d) {
-		row := periods.Index(d.Start() + event.Time(cut.from))
-		if d.Start()+event.Time(cut.from) < m.retention.request.From {
-			row = -1
-		}
-		for i, u := range users {
-			if times[i] < cut.from || times[i] > cut.to || keep != nil && !keep[i] {
-				continue
-			}
-			if row >= 0 {
-				marked[int(u-m.lo)*m.words+row>>6] |= 1 << (row & 63)
-			} else if starts {
-				m.older[u-m.lo] = true
-			}
+// fromThereOn are, for each period, the users active in it or in a later one.
+func fromThereOn(active []userSet) []userSet {
+	from := make([]userSet, len(active))
+	for i := len(active) - 1; i >= 0; i-- {
+		from[i] = slices.Clone(active[i])
+		switch {
+		case i+1 == len(active):
+		case from[i] == nil:
+			from[i] = from[i+1]
+		default:
+			from[i].add(from[i+1])
 		}
 	}
-}
-
-func (m *marker) kept(sel *selection, dayIndex, lo, hi int) []bool {
-	if sel.match == nil {
-		return nil
-	}
-	keep := trues(hi - lo)
-	sel.match.and(dayIndex, lo, keep)
-	return keep
-}
-
-// cut is a part of a UTC day that lies in one period, or before them all.
-type cut struct{ from, to uint32 }
-
-func (m *marker) cuts(d *columns.Day) []cut {
-	first, last, _ := m.retention.source.inRange(d)
-	starts := m.retention.request.periods.Starts
-	var cuts []cut
-	next := sort.Search(len(starts), func(i int) bool { return starts[i] > d.Start()+event.Time(first) })
-	for ; next < len(starts) && starts[next] <= d.Start()+event.Time(last); next++ {
-		edge := uint32(starts[next] - d.Start())
-		cuts = append(cuts, cut{first, edge - 1})
-		first = edge
-	}
-	return append(cuts, cut{first, last})
-}
-
-// count adds each user's cells up.
-func (m *marker) count(sum *matrix) {
-	r := m.retention.request
-	for u := range m.older {
-		starts, active := m.starts[u*m.words:(u+1)*m.words], m.active[u*m.words:(u+1)*m.words]
-		for i := nextBit(starts, 0); i >= 0; i = nextBit(starts, i+1) {
-			if r.Cohort == "first_time" && m.older[u] {
-				break
-			}
-			cells := sum.cells[i*r.Intervals : (i+1)*r.Intervals]
-			cells[0]++
-			m.countReturns(cells, active, i)
-			if r.Cohort == "first_time" {
-				break
-			}
-		}
-	}
-}
-
-func (m *marker) countReturns(cells []int, active []uint64, i int) {
-	if m.retention.request.Mode == "on" {
-		for j := nextBit(active, i+1); j >= 0 && j-i < len(cells); j = nextBit(active, j+1) {
-			cells[j-i]++
-		}
-		return
-	}
-	last := lastBit(active) - i
-	for k := 1; k <= last && k < len(cells); k++ {
-		cells[k]++
-	}
-}
-
-// nextBit is the first bit set from bit i on, or -1.
-func nextBit(words []uint64, i int) int {
-	for w := i >> 6; w < len(words); w++ {
-		word := words[w]
-		if w == i>>6 {
-			word &^= 1<<(i&63) - 1
-		}
-		if word != 0 {
-			return w<<6 + bits.TrailingZeros64(word)
-		}
-	}
-	return -1
-}
-
-// lastBit is the last bit set, or -1.
-func lastBit(words []uint64) int {
-	for w := len(words) - 1; w >= 0; w-- {
-		if words[w] != 0 {
-			return w<<6 + bits.Len64(words[w]) - 1
-		}
-	}
-	return -1
+	return from
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"context"
+	"math/bits"
 
 	"github.com/maidian/maidian/services/query/internal/columns"
 )
@@ -46,24 +47,68 @@ func Stickiness(ctx context.Context, v *columns.View, r *StickinessRequest) (*St
 	if err != nil {
 		return nil, err
 	}
-	who := src.actors(r.Unit)
-	parts := who.partitions()
-	sums := make([][]int, len(parts))
-	err = eachPartition(ctx, parts, func(ctx context.Context, i int, p partition) error {
-		sums[i] = make([]int, buckets.Len()+1)
-		g := gather{source: src, actors: who, selections: []selection{src.selectWhere(r.Event, r.Filters)}}
-		return g.run(ctx, p, func(_ uint32, hits []hit) { sums[i][activeIn(buckets, hits)]++ })
-	})
+	k := &stickiness{buckets: buckets, source: src, actors: src.actors(r.Unit), event: src.selectWhere(r.Event, r.Filters)}
+	count := k.follow
+	if r.Unit.Kind == UserUnit && src.fitSets(buckets.Len()) {
+		count = k.addUp
+	}
+	counts, err := count(ctx)
 	if err != nil {
 		return nil, err
 	}
 	answer := &StickinessAnswer{Buckets: buckets.Labels(), Definition: r.definition()}
 	answer.Definition.Interval = decimal(r.IntervalCount) + " × one " + string(r.Interval) + " of the calendar; weeks start on " + r.WeekStart + "; of the first and the last, what lies in the range"
-	answer.Data = addUp(sums, buckets.Len()+1)[1:]
+	answer.Data = counts[1:]
 	for _, n := range answer.Data {
 		answer.Users += n
 	}
 	return answer, nil
+}
+
+// stickiness is a request with what it reads.
+type stickiness struct {
+	buckets *Buckets
+	source  *source
+	actors  *actors
+	event   selection
+}
+
+// addUp counts in how many buckets' sets each user is.
+func (k *stickiness) addUp(ctx context.Context) ([]int, error) {
+	active, _, err := k.source.activeUsers(ctx, &k.event, k.buckets.Starts)
+	if err != nil {
+		return nil, err
+	}
+	const words = 512 // of each set at a time
+	parts := make([][]int, (k.source.setWords()+words-1)/words)
+	err = parallel(ctx, len(parts), func(ctx context.Context, i int) error {
+		var times [64 * words]uint16 // by user: there are no more than MaxBuckets
+		for _, set := range active {
+			for w, word := range set[min(i*words, len(set)):min((i+1)*words, len(set))] {
+				for ; word != 0; word &= word - 1 {
+					times[w<<6+bits.TrailingZeros64(word)]++
+				}
+			}
+		}
+		parts[i] = make([]int, k.buckets.Len()+1)
+		for _, n := range times {
+			parts[i][n]++
+		}
+		return ctx.Err()
+	})
+	return addUp(parts, k.buckets.Len()+1), err
+}
+
+// follow goes through the events of one after the other.
+func (k *stickiness) follow(ctx context.Context) ([]int, error) {
+	parts := k.actors.partitions()
+	sums := make([][]int, len(parts))
+	err := eachPartition(ctx, parts, func(ctx context.Context, i int, p partition) error {
+		sums[i] = make([]int, k.buckets.Len()+1)
+		g := gather{source: k.source, actors: k.actors, selections: []selection{k.event}}
+		return g.run(ctx, p, func(_ uint32, hits []hit) { sums[i][activeIn(k.buckets, hits)]++ })
+	})
+	return addUp(sums, k.buckets.Len()+1), err
 }
 
 // activeIn is the number of buckets in which the hits fall.
