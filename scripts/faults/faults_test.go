@@ -29,6 +29,10 @@ var faults = []fault{
 		do: func(*system, *checker) {},
 	},
 	{
+		name: "none, MongoDB", injected: "nothing, on MongoDB's adapter", on: onMongo, load: small,
+		do: func(*system, *checker) {},
+	},
+	{
 		name: "broker restart", injected: "RabbitMQ is stopped in order and started again",
 		do: func(s *system, c *checker) {
 			s.rabbit.Stop()
@@ -66,7 +70,7 @@ var faults = []fault{
 	{
 		name: "disk alarm", injected: "RabbitMQ's least free disk is set above what there is, then back",
 		do: func(s *system, c *checker) {
-			s.ctl("set_disk_free_limit", "1000TB")
+			s.ctl("set_disk_free_limit", "1000000000000000")
 			c.until("503", 5)
 			s.ctl("set_disk_free_limit", "64MB")
 		},

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/maidian/maidian/pkg/store"
@@ -95,6 +97,24 @@ func (s *system) startAll() {
 	for _, p := range []*process{s.query, s.consumer, s.collector} {
 		p.up()
 	}
+	s.awaitRegistered()
+}
+
+// awaitRegistered waits until the node has written down that the queue exists.
+// RabbitMQ 3.10 does that up to a second after it has declared it; killed
+// before, it comes back with a queue that answers nothing, for ever.
+func (s *system) awaitRegistered() {
+	s.t.Helper()
+	eventually(s.t, "RabbitMQ to write down its queues", func() bool {
+		registers, _ := filepath.Glob(filepath.Join(s.rabbit.Dir(), "data", "*", "quorum", "*", "names.dets")) // the pattern is well-formed
+		for _, register := range registers {
+			text, err := os.ReadFile(register)
+			if all := strings.Count(string(text), queue); err == nil && all > strings.Count(string(text), queue+".") { // not only the queues beside it
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // again starts a process that has ended, and waits for it.
