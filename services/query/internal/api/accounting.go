@@ -22,6 +22,9 @@ type accountingQuery struct {
 	Since event.Time `json:"since"` // by the clocks of the consumers; null: from the beginning
 }
 
+// Complete is false: more events come to be stored.
+func (accountingQuery) Complete() bool { return false }
+
 // accounting is what became of the events that were accepted.
 type accounting struct {
 	Stored       int               `json:"stored"`

@@ -80,3 +80,71 @@ func TestTheDocumentHasTheParametersThatAreRead(t *testing.T) {
 		}
 	}
 }
+
+// words are what a definition says beside unit, time_zone and range, which all
+// of them say.
+var words = map[string][]string{
+	"funnel":          {"window", "order", "entry", "ties", "choice", "times"},
+	"funnel/users":    {"window", "order", "entry", "ties", "choice"},
+	"funnel/explain":  {"window", "order", "entry", "ties", "choice"},
+	"retention":       {"cohort", "interval", "mode", "ties", "complete"},
+	"retention/users": {"cohort", "interval", "mode", "ties", "complete"},
+	"trends":          {"interval", "complete"},
+	"lifecycle":       {"interval", "cohort", "complete"},
+	"stickiness":      {"interval"},
+	"paths":           {"order", "times"},
+	"stats/events":    {"users", "date"},
+	"stats/pages":     {"views", "users", "bounce_rate", "exit_rate"},
+	"summary":         {"active_users", "new_users", "sessions", "hours", "previous", "revenue"},
+	"realtime":        {"online_users", "per_minute"},
+	"heatmap":         {"cells", "scroll_reach"},
+	"recommendations": {"users", "score", "lift"},
+	"users/ann":       {"user", "sessions", "ids"},
+	"events":          {"order", "session_id", "user_id"},
+	"accounting":      {"stored", "duplicates", "dead_lettered"},
+}
+
+// Every answer says what was asked, how new it is, whether it can grow and what
+// its numbers mean: of a range that is not over, and of one that is.
+func TestEveryAnswerExplainsItself(t *testing.T) {
+	s := start(t)
+	s.send("shop", aMorning()...)
+	for path, item := range document().Paths.Map() {
+		name, isRead := strings.CutPrefix(strings.Replace(path, "{id}", "ann", 1), "/api/v1/analytics/")
+		if !isRead || item.Post == nil || item.Post.Responses.Status(200).Value.Content["application/json"] == nil {
+			continue
+		}
+		for _, body := range append(needed[path], "")[:max(1, len(needed[path]))] {
+			a := s.post(shopKey, name, "{"+body+"}").ok()
+			for _, word := range append(words[name], "unit", "time_zone", "range") {
+				if text, _ := a.json("definition." + word).(string); text == "" && (name != "accounting" || slices.Contains(words[name], word)) {
+					t.Errorf("%s: its definition says nothing of %s: %s", name, word, a.body)
+				}
+			}
+			if len(words[name]) == 0 || a.json("freshness.as_of") == nil || a.json("sampled") != false || a.json("query") == nil {
+				t.Errorf("%s: got %s", name, a.body)
+			}
+			if !grows(a) {
+				t.Errorf("%s: it says that nothing can change it, today: %s", name, a.body)
+			}
+			if name == "realtime" || name == "accounting" {
+				continue
+			}
+			if a := s.post(shopKey, name, "{"+strings.TrimSuffix(`"from": "2026-06-01", "to": "2026-06-02", `+body, ", ")+"}").ok(); grows(a) {
+				t.Errorf("%s: it says that it can change, and its range is over: %s", name, a.body)
+			}
+		}
+	}
+}
+
+// grows says whether an answer, or any of its buckets, can still grow.
+func grows(a answer) bool {
+	switch complete := a.json("complete").(type) {
+	case bool:
+		return !complete
+	case []any:
+		return slices.Contains(complete, any(false))
+	}
+	a.t.Errorf("nothing says whether this can grow: %s", a.body)
+	return false
+}

@@ -159,14 +159,15 @@ func (a *API) freshness(v *columns.View) freshness {
 	return freshness{v.Newest, v.AsOf, lag}
 }
 
-// envelope is the answer's own fields with query, freshness and sampled before
+// envelope is the answer's own fields with query, freshness, sampled and complete before
 // them: one flat object, as the contract shows it.
 func envelope(query any, f freshness, answer any) ([]byte, error) {
 	head, err := encode(struct {
 		Query     any       `json:"query"`
 		Freshness freshness `json:"freshness"`
 		Sampled   bool      `json:"sampled"` // never: every event is counted
-	}{query, f, false})
+		Complete  *bool     `json:"complete,omitempty"`
+	}{query, f, false, isComplete(query, answer)})
 	if err != nil {
 		return nil, err
 	}
@@ -181,6 +182,20 @@ func envelope(query any, f freshness, answer any) ([]byte, error) {
 		return head, nil
 	}
 	return append(append(head[:len(head)-1], ','), body[1:]...), nil
+}
+
+// isComplete says whether an answer can still grow, nil where the answer says it
+// of each of its buckets.
+func isComplete(query, answer any) *bool {
+	switch answer.(type) {
+	case *report.TrendsAnswer, *report.LifecycleAnswer:
+		return nil
+	}
+	over := false
+	if ranged, ok := query.(interface{ Complete() bool }); ok {
+		over = ranged.Complete()
+	}
+	return &over
 }
 
 func encode(v any) ([]byte, error) {

@@ -60,11 +60,12 @@ func Events(ctx context.Context, v *columns.View, r EventsRequest) (*EventsAnswe
 	if err != nil {
 		return nil, err
 	}
-	answer := &EventsAnswer{Events: []*event.Event{}, Definition: definition{
+	answer := &EventsAnswer{Events: []*event.Event{}, Definition: r.defined(definition{
+		"unit":       "events: each of them, whoever did it",
 		"order":      "newest timestamp first; equal ones by batch and place in it",
 		"session_id": "as sent, else derived: a new session after 30 minutes without an event of the user",
 		"user_id":    "as a parameter: the user's events, those from before the user was known included",
-	}}
+	})}
 	if len(found) > r.Limit {
 		found = found[:r.Limit]
 		next := placeOf(v, found[r.Limit-1]).String()

@@ -222,6 +222,15 @@ func (r *FunnelRequest) definition() Definition {
 	return d
 }
 
+// Complete says whether no event to come can change the funnel.
+func (r FunnelRequest) Complete() bool {
+	p, last := r.plan(), r.To
+	if p.lastEntry != 0 {
+		last += p.reach()
+	}
+	return last < r.Now
+}
+
 // FunnelAnswer is the answer of POST funnel; which fields are there depends on the view.
 type FunnelAnswer struct {
 	Steps      []StepResult      `json:"funnel_steps,omitempty"`

@@ -82,11 +82,12 @@ func Heatmaps(ctx context.Context, v *columns.View, r HeatmapRequest) (*HeatmapA
 		}
 		r.addDay(events, i, pages)
 	}
-	answer := &HeatmapAnswer{Pages: []Heatmap{}, Total: len(pages), Definition: definition{
+	answer := &HeatmapAnswer{Pages: []Heatmap{}, Total: len(pages), Definition: r.defined(definition{
+		"unit":         "clicks, and sessions that scrolled",
 		"cells":        "click events with x_position and y_position, in CSS px of the page, by square; x and y are its upper left corner; most clicks first",
 		"scroll_reach": "sessions whose largest scroll_depth on the page is at least depth, of those with any",
 		"page_path":    "as in the events; the clicks of all visits of the page",
-	}}
+	})}
 	for path, h := range pages {
 		answer.Pages = append(answer.Pages, h.show(path, r.Grid))
 	}

@@ -70,7 +70,7 @@ func Pages(ctx context.Context, v *columns.View, r PagesRequest) (*PagesAnswer, 
 	return &PagesAnswer{
 		Pages: all[lo:min(lo+r.Limit, len(all))],
 		Total: len(all),
-		Definition: definition{
+		Definition: r.defined(definition{
 			"views":         "page_view events with this page_url, as sent",
 			"users":         "distinct " + r.Unit.words(),
 			"page_title":    "of the newest view that has one",
@@ -79,7 +79,7 @@ func Pages(ctx context.Context, v *columns.View, r PagesRequest) (*PagesAnswer, 
 			"bounce_rate":   "of the sessions whose first page view is this page, those that view no other and not this one again, in percent",
 			"exit_rate":     "of the page's views, those that are the last of their session, in percent",
 			"sessions":      "are seen as far as the range and the filters show them",
-		},
+		}),
 	}, nil
 }
 

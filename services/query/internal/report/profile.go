@@ -81,6 +81,17 @@ func ReadProfile(p *Params, env Env) (ProfileRequest, error) {
 	return r, p.Done()
 }
 
+// Complete is false of a user's whole history: it goes on.
+func (r ProfileRequest) Complete() bool { return !r.whole && r.Common.Complete() }
+
+// span says the range in words.
+func (r *ProfileRequest) span() string {
+	if r.whole {
+		return "the whole history"
+	}
+	return r.definition().Range
+}
+
 // Profile is one user, with the newest sessions first.
 func Profile(ctx context.Context, v *columns.View, r ProfileRequest) (*ProfileAnswer, error) {
 	user, known := v.UserNumber(r.ID)
@@ -96,12 +107,14 @@ func Profile(ctx context.Context, v *columns.View, r ProfileRequest) (*ProfileAn
 	}
 	answer := &ProfileAnswer{
 		UserID: v.UserName(user), UserIDs: []string{}, AnonymousIDs: []string{}, ByType: rows.byType(),
-		TotalEvents: len(rows.list), Sessions: []Session{}, Definition: definition{
+		TotalEvents: len(rows.list), Sessions: []Session{}, Definition: r.defined(definition{
+			"range":    r.span(),
+			"unit":     "the events and sessions of one user",
 			"user":     "whoever this id, or the user that this anonymous id was first seen with, stands for; events from before that included",
 			"ids":      "user_ids and anonymous_ids that these events carry; ids_complete is false when there are more than 10,000 events, and then they are those of the newest 10,000",
 			"latest":   "the newest event",
 			"sessions": "newest first, with their events in order, at most 1,000 of a session; where the client sent no id, a new one after 30 minutes without an event",
-		},
+		}),
 	}
 	if len(rows.list) == 0 {
 		answer.IDsComplete = true

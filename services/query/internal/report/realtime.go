@@ -47,12 +47,13 @@ func Realtime(ctx context.Context, v *columns.View, r RealtimeRequest) (*Realtim
 	if err != nil {
 		return nil, err
 	}
-	answer := &RealtimeAnswer{Definition: definition{
+	answer := &RealtimeAnswer{Definition: r.defined(definition{
+		"range":            "the last hour; events that seem to come from the next minute are taken for now",
 		"online_users":     "distinct " + r.Unit.words() + ", active in the last 5 minutes",
 		"recent_events_1h": "events with a timestamp in the last hour",
 		"per_minute":       "events in each of the last 30 minutes, the current one last; a minute ends a whole number of minutes before as_of",
 		"top":              "top_pages and top_events are of the last hour",
-	}}
+	})}
 	online := newTally(events.who.count)
 	types := newTypeStats(events.who.count)
 	for i, d := range events.days {

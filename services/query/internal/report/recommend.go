@@ -66,12 +66,12 @@ func Recommend(ctx context.Context, v *columns.View, r RecommendRequest) (*Recom
 	if err != nil {
 		return nil, err
 	}
-	answer := &RecommendAnswer{BasedOn: "popularity", Recommendations: []Recommendation{}, Definition: definition{
+	answer := &RecommendAnswer{BasedOn: "popularity", Recommendations: []Recommendation{}, Definition: r.defined(definition{
 		"products": "product_id of product_view, cart_add and purchase events, and of a purchase's items",
 		"users":    "distinct " + r.Unit.words() + fmt.Sprintf("; who has to do with more than %d products is left out", maxBasket),
 		"score":    "users of both / √(users of one × users of the other), summed over the user's products; by popularity: the part of users",
 		"lift":     "users of both × all users / (users of one × users of the other)",
-	}}
+	})}
 	seeds, err := r.seeds(ctx, v, s)
 	if err != nil {
 		return nil, err

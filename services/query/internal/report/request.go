@@ -29,6 +29,21 @@ type Common struct {
 	Now      event.Time `json:"-"`
 }
 
+// defined adds to a report's own words those that are the same for all.
+func (c *Common) defined(words definition) definition {
+	common := c.definition()
+	for name, text := range map[string]string{"unit": common.Unit, "time_zone": common.TimeZone, "range": common.Range} {
+		if words[name] == "" {
+			words[name] = text
+		}
+	}
+	return words
+}
+
+// Complete says whether the range is over, so that nothing that happens from
+// now on changes the answer.
+func (c Common) Complete() bool { return c.To < c.Now }
+
 // defaultDays is the range when a request names none.
 const defaultDays = 7
 

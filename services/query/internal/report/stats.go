@@ -59,10 +59,10 @@ func Stats(ctx context.Context, v *columns.View, r StatsRequest) (*StatsAnswer, 
 		types.add(d, keep, who)
 		byDay.add(d, keep, who)
 	}
-	answer := &StatsAnswer{ByType: types.stats(), ByDay: byDay.stats(), Definition: definition{
+	answer := &StatsAnswer{ByType: types.stats(), ByDay: byDay.stats(), Definition: r.defined(definition{
 		"users": "distinct " + r.Unit.words(),
 		"date":  "days of the time zone " + r.Timezone + ", days without events included",
-	}}
+	})}
 	for _, t := range answer.ByType {
 		answer.Total += t.Count
 	}

@@ -93,7 +93,7 @@ func Summary(ctx context.Context, v *columns.View, r SummaryRequest) (*SummaryAn
 }
 
 func summaryDefinition(r *SummaryRequest) definition {
-	return definition{
+	return r.defined(definition{
 		"active_users":         "distinct " + r.Unit.words(),
 		"new_users":            "active users whose first event ever, whatever the filters, is in the range; by user, whatever the unit",
 		"sessions":             "distinct sessions; where the client sent no id, a new one after 30 minutes without an event of the user",
@@ -105,7 +105,7 @@ func summaryDefinition(r *SummaryRequest) definition {
 		"top_referrers":        "referrer of page_view events, by views; views without one are left out",
 		"values":               "devices, browsers, countries and channels count all events that have the value",
 		"hours":                "events by hour of the day, 0 to 23, in the time zone " + r.Timezone,
-	}
+	})
 }
 
 // previous is the range of equal length just before this one.
