@@ -65,6 +65,22 @@ func TestAnswersAreThoseOfAPlainLoop(t *testing.T) {
 	}
 }
 
+// The funnels of the full set are known from another program's loops.
+func TestKnownFunnelsOfTheFullSet(t *testing.T) {
+	if os.Getenv("SEEDED_FULL") == "" {
+		t.Skip("skipped: SEEDED_FULL=1 makes the set of 10 million events, which takes half a minute and 2 GB")
+	}
+	h := historyOf(Set{seeded.Events, seeded.Users, seeded.Days})
+	for fromDay, want := range map[int][]string{
+		0:  {"1\t41131", "2\t33318", "3\t22985", "4\t79283"},
+		60: {"1\t31862", "2\t21024", "3\t13052", "4\t40679"},
+	} {
+		if err := compare(h.funnel(fromDay, 0, noValue), want, "the other program"); err != nil {
+			t.Errorf("from day %d: %v", fromDay, err)
+		}
+	}
+}
+
 func fill(t *testing.T, dir string) {
 	t.Helper()
 	to, err := sqlite.Open(t.Context(), filepath.Join(dir, "store"))
