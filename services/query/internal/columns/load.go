@@ -110,7 +110,11 @@ func (t *Table) board(days []*edition, names []string, wants []want) (flights, m
 	for _, w := range wants {
 		key := flightKey{days[w.day].Number, names[w.name]}
 		f := t.flights[key]
-		if f == nil {
+		switch {
+		case t.byNumber[key.day].day.quiet != nil:
+			f = t.departAlone(key, days[w.day])
+			mine = append(mine, f)
+		case f == nil:
 			f = t.depart(key)
 			mine = append(mine, f)
 		}
@@ -136,6 +140,12 @@ func (t *Table) depart(key flightKey) *flight {
 	return f
 }
 
+// departAlone is for an edition that only older Views show, of a day that is
+// quiet by now: no rows come that could bring their codes.
+func (t *Table) departAlone(key flightKey, day *edition) *flight {
+	return &flight{key: key, day: day, dictionary: t.dictionary(key.name), done: make(chan struct{})}
+}
+
 // fly reads the columns of these flights and lands them.
 func (t *Table) fly(ctx context.Context, mine []*flight) (err error) {
 	landed := false
@@ -158,7 +168,18 @@ func (t *Table) land(mine []*flight, err error) {
 	defer t.mu.Unlock()
 	for _, f := range mine {
 		h := t.byNumber[f.key.day]
+		if f.follow == nil { // alone
+			f.err = err
+			t.release(f.key.name)
+			close(f.done)
+			continue
+		}
 		delete(t.flights, f.key)
+		if !slices.Contains(h.follow, f.follow) { // the day was built anew meanwhile
+			f.err = err
+			close(f.done)
+			continue
+		}
 		f.follow.loading = false
 		if f.err = err; err == nil {
 			t.publishLanded(f, h.day)
@@ -191,7 +212,10 @@ func (t *Table) landed(f *flight, d *edition) *Column {
 	}
 	codes := d.complete(f.dictionary, f.read, func(int) {})
 	column := f.dictionary.column(codes)
-	if d.table.isOld(d) { // else it was evicted at once: there is no room for it
+	switch {
+	case f.follow == nil:
+		d.publish(f.key.name, &held{column, &resident{}})
+	case d.table.isOld(d): // else it was evicted at once: there is no room for it
 		d.publish(f.key.name, &held{column, f.follow.resident})
 	}
 	return column

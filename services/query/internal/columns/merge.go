@@ -1,6 +1,7 @@
 package columns
 
 import (
+	"slices"
 	"time"
 
 	"github.com/maidian/maidian/pkg/event"
@@ -101,6 +102,9 @@ func (t *Table) mergeInPassing() {
 // merge brings every day up to date: rows that came, identities that got
 // another user, and sessions that reach over midnight, day by day forward.
 func (t *Table) merge() {
+	if t.lacksOngoing() {
+		return
+	}
 	start := time.Now()
 	moved := t.people.takeMoved()
 	var before *edition
@@ -123,6 +127,21 @@ func (t *Table) merge() {
 	t.tables.metrics.merge.Observe(t.mergeTook.Seconds())
 }
 
+// lacksOngoing wakes the quiet days of which it must be known which derived
+// sessions go on after them, for the rows that came on the next day.
+func (t *Table) lacksOngoing() (lacks bool) {
+	for _, h := range t.days {
+		if h.day.quiet != nil || len(h.tail)+len(h.reached)+len(t.people.moved) == 0 {
+			continue
+		}
+		if before := t.byNumber[h.day.Number-1]; before != nil && before.day.quiet != nil && before.day.quiet.ongoing.Load() == nil {
+			t.want(before)
+			lacks = true
+		}
+	}
+	return lacks
+}
+
 // refresh makes the next version of a day if there is any news for it. It
 // returns the users whose sessions of the next day may change.
 func (t *Table) refresh(h *hot, before *edition, moved *moves, reached []uint32) []uint32 {
@@ -130,11 +149,18 @@ func (t *Table) refresh(h *hot, before *edition, moved *moves, reached []uint32)
 	if moved.touch(h.day.Number) {
 		drop = h.day.takeOut(moved)
 	}
-	if len(h.tail) == 0 && len(drop) == 0 && !t.sessions.starts(h.day, reached) {
+	gone := t.takeGone(h)
+	if len(h.tail) == 0 && len(drop) == 0 && len(gone) == 0 && !t.sessions.starts(h.day, reached) {
 		return nil
 	}
 	old := h.day
+	if len(gone) > 0 {
+		drop = slices.DeleteFunc(drop, func(row uint32) bool { _, is := slices.BinarySearch(gone, row); return is })
+	}
 	t.takeBack(h, drop)
+	if len(gone) > 0 {
+		drop = slices.Sorted(slices.Values(slices.Concat(drop, gone)))
+	}
 	in := t.arrange(h.tail)
 	p := t.planWeave(old, drop, in)
 	h.day = t.woven(old, p, in)

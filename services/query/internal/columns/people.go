@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/services/query/internal/segment"
 )
 
 // none is the number of nobody and nothing.
@@ -52,11 +53,12 @@ func (p *people) identify(e *event.Event) uint32 {
 	case e.UserID != "":
 		user := p.named(e.UserID)
 		if e.AnonymousID != "" {
-			p.meet(e, user)
+			p.meet(e.AnonymousID, user, e.Timestamp, e.EventID)
 		}
 		return user
 	case e.AnonymousID != "":
-		return p.visitor(e.AnonymousID, e.Timestamp.Day())
+		p.scratch = pack(p.scratch[:0], e.AnonymousID)
+		return p.visitor(e.Timestamp.Day())
 	case e.SessionID != "":
 		return p.named(e.SessionID)
 	}
@@ -66,6 +68,11 @@ func (p *people) identify(e *event.Event) uint32 {
 // named is the identity of a user, session or event id.
 func (p *people) named(name string) uint32 {
 	p.scratch = pack(p.scratch[:0], name)
+	return p.name()
+}
+
+// name is the identity of the name in scratch.
+func (p *people) name() uint32 {
 	identity, fresh := p.identities.number(p.scratch)
 	if fresh {
 		p.users = append(p.users, identity)
@@ -81,9 +88,9 @@ func (p *people) claim(identity uint32) {
 	}
 }
 
-// visitor is the identity of events that have an anonymous id alone.
-func (p *people) visitor(id string, day int32) uint32 {
-	v := p.visitorNumber(id)
+// visitor is the identity of events that have the anonymous id in scratch alone.
+func (p *people) visitor(day int32) uint32 {
+	v := p.visitorNumber()
 	s := &p.sightings[v]
 	if s.identity == none {
 		s.identity = p.newVisitor(s.user)
@@ -109,8 +116,8 @@ func (p *people) newVisitor(user uint32) uint32 {
 	return identity
 }
 
-func (p *people) visitorNumber(id string) uint32 {
-	p.scratch = pack(p.scratch[:0], id)
+// visitorNumber is the number of the anonymous id in scratch.
+func (p *people) visitorNumber() uint32 {
 	v, fresh := p.visitors.number(p.scratch)
 	if fresh {
 		p.sightings = append(p.sightings, sighting{user: none, identity: none})
@@ -118,23 +125,42 @@ func (p *people) visitorNumber(id string) uint32 {
 	return v
 }
 
-// meet notes that the event's anonymous id was seen with a user.
-func (p *people) meet(e *event.Event, user uint32) {
-	v := p.visitorNumber(e.AnonymousID)
+// meet notes that an anonymous id was seen with a user, in an event of that time and id.
+func (p *people) meet(anonymous string, user uint32, at event.Time, id string) {
+	p.scratch = pack(p.scratch[:0], anonymous)
+	v := p.visitorNumber()
 	s := &p.sightings[v]
-	if s.user != none && !p.earlier(e, s) {
+	if s.user != none && !p.earlier(at, id, s) {
 		return
 	}
-	p.scratch = pack(p.scratch[:0], e.EventID)
-	s.at, s.event, s.user = e.Timestamp, p.evidence.keep(p.scratch), user
+	p.scratch = pack(p.scratch[:0], id)
+	s.at, s.event, s.user = at, p.evidence.keep(p.scratch), user
 	p.move(v, user)
 }
 
-func (p *people) earlier(e *event.Event, s *sighting) bool {
-	if e.Timestamp != s.at {
-		return e.Timestamp < s.at
+func (p *people) earlier(at event.Time, id string, s *sighting) bool {
+	if at != s.at {
+		return at < s.at
 	}
-	return e.EventID < unpack(p.evidence.read(s.event))
+	return id < unpack(p.evidence.read(s.event))
+}
+
+// register makes known whom a sealed day names and who met whom on it. It
+// returns the numbers of its identities.
+func (p *people) register(b *segment.Base) (numbers []uint32) {
+	numbers = make([]uint32, b.Identities.Len())
+	for i := range b.Identities.Len() {
+		p.scratch = append(p.scratch[:0], b.Identities.Packed(i)...)
+		if i < b.Anonymous {
+			numbers[i] = p.name()
+		} else {
+			numbers[i] = p.visitor(b.Day.Number)
+		}
+	}
+	for _, m := range b.Meetings {
+		p.meet(m.Anonymous, numbers[m.User], b.Day.Start()+event.Time(m.Time), m.EventID)
+	}
+	return numbers
 }
 
 // move gives the visitor's identity to a user.

@@ -350,9 +350,14 @@ func (t *Table) place(ctx context.Context, c *sealed.Content, users []uint32) (*
 	if err != nil {
 		return nil, err
 	}
-	p := &placed{content: c, identities: identities}
-	of := make([]uint32, len(identities))
-	for i, identity := range identities {
+	return t.placeKnown(ctx, known{c, identities, kinds}, users)
+}
+
+func (t *Table) placeKnown(ctx context.Context, k known, users []uint32) (*placed, error) {
+	c, kinds := k.Content, k.kinds
+	p := &placed{content: c, identities: k.identities}
+	of := make([]uint32, len(k.identities))
+	for i, identity := range k.identities {
 		of[i] = users[identity]
 	}
 	rows, tied := arrangeSealed(c.Base, of)
@@ -402,39 +407,13 @@ func (p *people) known(b *segment.Base) ([]uint32, error) {
 }
 
 // arrangeSealed is the order of rows by type, user and time, given each
-// identity's user. Tied says that rows of several identities of one user have
-// the same time: their refs decide.
+// identity's user; nil where it is the canonical one. Tied says that rows of
+// several identities of one user may have the same time: their refs decide.
 func arrangeSealed(b *segment.Base, of []uint32) (rows []uint32, tied bool) {
 	if strictlyAscending(of) {
 		return nil, false
 	}
-	rows = make([]uint32, 0, len(b.Times))
-	var items []keyed
-	for kind := range b.Types {
-		lo, hi := b.Rows(kind)
-		items = items[:0]
-		for row := lo; row < hi; row++ {
-			items = append(items, keyed{userTime(of[b.Identity[row]], b.Times[row]), uint32(row)})
-		}
-		if !slices.IsSortedFunc(items, func(x, y keyed) int { return cmpKeys(x.key, y.key) }) {
-			items = sortKeyed(items)
-		}
-		for i, item := range items {
-			rows = append(rows, item.row)
-			tied = tied || i > 0 && item.key == items[i-1].key && b.Identity[item.row] != b.Identity[items[i-1].row]
-		}
-	}
-	return rows, tied
-}
-
-func cmpKeys(x, y uint64) int {
-	switch {
-	case x < y:
-		return -1
-	case x > y:
-		return 1
-	}
-	return 0
+	return b.Arrange(of)
 }
 
 func strictlyAscending(numbers []uint32) bool {

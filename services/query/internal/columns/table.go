@@ -113,6 +113,7 @@ type Table struct {
 	asleep       int          // quiet days that something has come for: no View is made before they are whole
 	since        store.Cursor // what the journal named up to here is in, unless it is listed
 	listed       bitset       // batches that a manifest named: applied says how many of their events are in
+	opened       bitset       // those of them whose rows on open days were added
 	scratch      []byte
 }
 
@@ -124,9 +125,12 @@ type hot struct {
 
 	sealed  *sealed.Day // as which the rows of day stand in the store, or nil
 	grown   time.Time   // when a row came last
+	unlike  bool        // day is not as the store says, and must be built again
 	wanted  bool        // the day is quiet and must be made whole
 	late    []late      // what came while it was
 	reached []uint32    // users whose session of the day before changed while it was
+
+	left map[uint32]map[uint16]bool // of batches of which rows must go: the places of those that stay
 }
 
 // late is an event that came for a quiet day.
@@ -136,15 +140,19 @@ type late struct {
 }
 
 func newTable(tables *Tables, project string) *Table {
-	t := &Table{
-		project: project, tables: tables,
-		people: newPeople(), sessions: newSessions(), batches: newNames(),
-		kinds:        kinds{numbers: make(map[string]uint32)},
-		byNumber:     make(map[int32]*hot),
-		dictionaries: make(map[string]*shelf), flights: make(map[flightKey]*flight),
-	}
+	t := &Table{project: project, tables: tables}
+	t.empty()
 	t.view.Store(&View{Project: project, table: t})
 	return t
+}
+
+func (t *Table) empty() {
+	t.people, t.sessions, t.batches, t.applied = newPeople(), newSessions(), newNames(), nil
+	t.kinds = kinds{numbers: make(map[string]uint32)}
+	t.days, t.byNumber = nil, make(map[int32]*hot)
+	t.dictionaries, t.flights = make(map[string]*shelf), make(map[flightKey]*flight)
+	t.newest, t.rows, t.waiting, t.asleep = 0, 0, 0, 0
+	t.since, t.listed, t.opened = store.Cursor{}, nil, nil
 }
 
 // Rows is how many events are in.
@@ -163,10 +171,13 @@ func (t *Table) Has(entry store.Batch) int {
 		return int(t.applied[n])
 	}
 	if !follows(entry, t.since) {
-		return entry.Stored
+		return live(entry)
 	}
 	return 0
 }
+
+// live is how many of the entry's events can be read.
+func live(entry store.Batch) int { return entry.Stored - entry.Erased }
 
 // follows says whether an entry stands behind a place in the journal.
 func follows(entry store.Batch, c store.Cursor) bool {
@@ -182,7 +193,7 @@ func (t *Table) Add(entries []store.Batch, events []event.Event) (short []store.
 	ofBatch := spansByBatch(events)
 	for _, entry := range entries {
 		span := ofBatch[entry.ID]
-		if t.addBatch(entry, events[span[0]:span[1]]) < entry.Stored {
+		if t.addBatch(entry, events[span[0]:span[1]]) < live(entry) {
 			short = append(short, entry)
 		}
 	}
@@ -209,7 +220,7 @@ func (t *Table) addBatch(entry store.Batch, events []event.Event) int {
 	known := len(t.applied)
 	batch := t.batchNumber(entry.ID)
 	have := t.applied[batch]
-	if have > 0 && int(have) >= entry.Stored {
+	if have > 0 && int(have) >= live(entry) {
 		return int(have)
 	}
 	there := make(map[int]bool)

@@ -49,7 +49,8 @@ func (q *quiet) mayHave(m *moves) bool {
 	})
 }
 
-// Settle makes the quiet days whole that something has come for.
+// Settle makes the quiet days whole that something has come for, and builds
+// those again that are not as the store says. Nothing may be added meanwhile.
 func (t *Tables) Settle(ctx context.Context) error {
 	for _, table := range t.all() {
 		if err := table.settle(ctx); err != nil {
@@ -60,6 +61,11 @@ func (t *Tables) Settle(ctx context.Context) error {
 }
 
 func (t *Table) settle(ctx context.Context) error {
+	for _, day := range t.suspects() {
+		if err := t.rebuild(ctx, day); err != nil {
+			return err
+		}
+	}
 	for {
 		h, v := t.nextWanted()
 		if h == nil {
@@ -69,6 +75,17 @@ func (t *Table) settle(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+func (t *Table) suspects() (days []int32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, h := range t.days {
+		if h.unlike {
+			days = append(days, h.day.Number)
+		}
+	}
+	return days
 }
 
 // nextWanted is the first day that must be made whole, and all days as they are now.

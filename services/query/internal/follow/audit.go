@@ -50,7 +50,7 @@ func (f *Follower) auditPage(ctx context.Context, entries []store.Batch, now tim
 	settled := event.TimeOf(now) - event.Time(f.options.Overlap.Milliseconds())
 	for _, entry := range entries {
 		f.audit.at = store.After(entry)
-		difference := entry.Stored - f.tables.Project(entry.Project).Has(entry)
+		difference := f.missing(entry)
 		f.audit.surplus += max(0, -difference)
 		owed := f.short[keyOf(entry)] != nil
 		if difference <= 0 || !owed && entry.WrittenAt > settled { // the usual looks have not ended with it

@@ -12,12 +12,14 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/store"
 	"github.com/maidian/maidian/services/query/internal/columns"
+	"github.com/maidian/maidian/services/query/internal/sealed"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 )
@@ -28,12 +30,22 @@ type Store interface {
 	Batches(ctx context.Context, after store.Cursor, limit int) ([]store.Batch, error)
 }
 
+// Projects lists all projects.
+type Projects interface {
+	Projects(ctx context.Context) ([]store.Project, error)
+}
+
 // Options of a Follower; zero values mean the defaults.
 type Options struct {
 	Every   time.Duration // between two looks at the journal; 100 ms
 	Overlap time.Duration // how far the clocks of consumers may differ and still be made up for within seconds; 60 s
 	Audit   time.Duration // between two parts of the audit; 1 min
 	Group   int           // events in memory at a time; 10,000
+
+	Shelf     *sealed.Shelf // where days are sealed; nil: nowhere
+	Projects  Projects      // whose days are; needed with Shelf
+	Rest      columns.Rest  // when a day is sealed; an hour after it ended, 5 minutes after its last row came
+	SealEvery time.Duration // between two looks for days that rest; 10 s
 }
 
 func (o Options) withDefaults() Options {
@@ -41,6 +53,9 @@ func (o Options) withDefaults() Options {
 	set(&o.Overlap, time.Minute)
 	set(&o.Audit, time.Minute)
 	set(&o.Group, 10_000)
+	set(&o.Rest.Ended, time.Hour)
+	set(&o.Rest.Still, 5*time.Minute)
+	set(&o.SealEvery, 10*time.Second)
 	return o
 }
 
@@ -66,6 +81,9 @@ type Follower struct {
 	short   map[key]*debt
 	loaded  atomic.Int64 // events of the first pass
 	ready   atomic.Bool
+
+	restored map[string]*sealed.Manifest // by project
+	settled  atomic.Pointer[settled]
 }
 
 // New follows nothing before Run. Metrics go to registry unless it is nil.
@@ -73,6 +91,7 @@ func New(from Store, tables *columns.Tables, log *zap.Logger, registry prometheu
 	return &Follower{
 		store: from, tables: tables, log: log, metrics: newMetrics(registry),
 		options: o.withDefaults(), late: leastLate, short: make(map[key]*debt),
+		restored: make(map[string]*sealed.Manifest),
 	}
 }
 
@@ -90,6 +109,11 @@ func (f *Follower) Ready() error {
 func (f *Follower) Run(ctx context.Context) error {
 	if err := f.persist(ctx, f.first); err != nil {
 		return nil // ctx has ended
+	}
+	var sealing sync.WaitGroup
+	defer sealing.Wait()
+	if f.options.Shelf != nil {
+		sealing.Go(func() { f.sealOn(ctx) })
 	}
 	for wait(ctx, f.options.Every) {
 		if err := f.persist(ctx, f.look); err != nil {
@@ -144,7 +168,11 @@ func (f *Follower) first(ctx context.Context) error {
 	start := time.Now()
 	f.auditAt = start.Add(f.options.Audit)
 	progress := start.Add(progressEvery)
-	_, err := f.readFrom(ctx, store.Cursor{}, func() {
+	from, err := f.restore(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = f.readFrom(ctx, from, func() {
 		if time.Now().After(progress) {
 			progress = time.Now().Add(progressEvery)
 			f.log.Info("loading the journal", zap.Int64("events", f.loaded.Load()), zap.Stringer("written", f.newest))
@@ -153,7 +181,11 @@ func (f *Follower) first(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := f.tables.Settle(ctx); err != nil {
+		return err
+	}
 	f.tables.Prepare()
+	f.noteSettled()
 	f.tables.SetAsOf(event.TimeOf(start))
 	f.ready.Store(true)
 	f.log.Info("journal loaded", zap.Int64("events", f.loaded.Load()), zap.Duration("took", time.Since(start)))
@@ -187,6 +219,10 @@ func (f *Follower) look(ctx context.Context) error {
 	if err := f.auditSome(ctx, now); err != nil {
 		return err
 	}
+	if err := f.tables.Settle(ctx); err != nil {
+		return err
+	}
+	f.noteSettled()
 	f.tables.SetAsOf(event.TimeOf(now))
 	f.metrics.looks.Observe(time.Since(now).Seconds())
 	return nil
@@ -209,7 +245,7 @@ const page = 1000
 // readFrom adds the events of all entries after the cursor that are not in
 // yet. It returns how much older than the newest entry the latest-coming of them was.
 func (f *Follower) readFrom(ctx context.Context, after store.Cursor, step func()) (lateness time.Duration, err error) {
-	var fresh []store.Batch
+	var fresh, gone []store.Batch
 	events := 0
 	for {
 		entries, err := f.store.Batches(ctx, after, page)
@@ -218,16 +254,23 @@ func (f *Follower) readFrom(ctx context.Context, after store.Cursor, step func()
 		}
 		for _, entry := range entries {
 			lateness = max(lateness, f.sight(entry))
-			if f.missing(entry) > 0 && f.short[keyOf(entry)] == nil {
+			switch missing := f.missing(entry); {
+			case missing > 0 && f.short[keyOf(entry)] == nil:
 				fresh, events = append(fresh, entry), events+entry.Stored
+			case missing < 0 && entry.Erased > 0:
+				gone = append(gone, entry)
 			}
 			after = store.After(entry)
 		}
 		if last := len(entries) < page; last || events >= readers*f.options.Group {
-			if err := f.take(ctx, fresh); err != nil || last {
+			err := f.take(ctx, fresh)
+			if err == nil {
+				err = f.drop(ctx, gone)
+			}
+			if err != nil || last {
 				return lateness, err
 			}
-			fresh, events = nil, 0
+			fresh, gone, events = nil, nil, 0
 			step()
 		}
 	}
@@ -243,10 +286,11 @@ func (f *Follower) sight(entry store.Batch) (late time.Duration) {
 	return late
 }
 
-// missing is how many of the entry's events are not in.
+// missing is how many of the entry's events are not in; below zero: how many
+// are in that are not stored any more.
 func (f *Follower) missing(entry store.Batch) int {
 	if entry.Stored == 0 {
 		return 0
 	}
-	return max(0, entry.Stored-f.tables.Project(entry.Project).Has(entry))
+	return entry.Stored - entry.Erased - f.tables.Project(entry.Project).Has(entry)
 }

@@ -161,7 +161,7 @@ func (f *Follower) owe(entry store.Batch) {
 func (f *Follower) countShort() {
 	events := 0
 	for _, d := range f.short {
-		events += f.missing(d.entry)
+		events += max(0, f.missing(d.entry))
 	}
 	f.metrics.shortBatches.Set(float64(len(f.short)))
 	f.metrics.shortEvents.Set(float64(events))

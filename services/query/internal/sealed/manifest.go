@@ -27,6 +27,9 @@ type Day struct {
 	Batches     uint64 `json:"batches,string"` // the sum of BatchSum over the batches with rows on the day
 }
 
+// Complete says of a batch that all its events are in, however many these are.
+const Complete = -1
+
 // Open is a batch that has rows on days that are not sealed, or that came short.
 type Open struct {
 	ID      string `json:"id"`

@@ -135,6 +135,13 @@ func (s *Shelf) Entries(ctx context.Context, project string, of func(day int32) 
 	}
 }
 
+// Sound says whether a day's parts, and those of these columns, are in the store as they should be.
+func (s *Shelf) Sound(ctx context.Context, day segment.Day, columns []string) (bool, error) {
+	n := Needs{Refs: true, Sessions: true, Columns: columns}
+	_, problems, err := readParts(ctx, s.Store, day, n.names())
+	return err == nil && len(problems) == 0, err
+}
+
 // Put seals these parts of the content, or all that it has when none is named.
 func (s *Shelf) Put(ctx context.Context, c *Content, names []string) error {
 	sealed, err := c.Seal(names)
