@@ -152,10 +152,11 @@ func TestAShopsTotals(t *testing.T) {
 		"stats": shopStats, "summary": shopSummary, "pages": shopPages, "trends": shopTrends, "funnel": shopFunnel, "retention": shopRetention,
 		"lifecycle and stickiness": shopRegulars, "paths": shopPaths, "products": shopProducts, "a user": shopUser, "listing and export": shopEvents,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, &shop{&system{System: s.System, t: t, collector: s.collector, query: s.query}, s.clicks}) })
+		t.Run(name, func(t *testing.T) {
+			test(t, &shop{&system{System: s.System, t: t, collector: s.collector, query: s.query}, s.clicks})
+		})
 	}
 }
-
 
 func shopStats(t *testing.T, s *shop) {
 	for _, zone := range []string{"UTC", "Asia/Shanghai", "America/New_York"} {
