@@ -23,23 +23,15 @@ func (b *Base) Arrange(users []uint32) (rows []uint32, tied bool) {
 		if hi-lo == 1 {
 			from, to := v.of(uint32(order[lo]))
 			for i := from; i < to; i++ {
-				kind := v.kinds[i]
-				rows[next[kind]] = v.rows[i]
-				next[kind]++
+				at := &next[v.kinds.at(int(i))]
+				rows[*at] = v.rows[i]
+				*at++
 			}
 			continue
 		}
 		tied = b.merge(rows, next, order[lo:hi]) || tied
 	}
 	return rows, tied
-}
-
-// of is where the visits of an identity are.
-func (v *visits) of(identity uint32) (from, to uint32) {
-	if identity > 0 {
-		from = v.ends[identity-1]
-	}
-	return from, v.ends[identity]
 }
 
 // merge appends the visits of several identities in the order of time, and says whether any of two are at once.
@@ -54,10 +46,10 @@ func (b *Base) merge(rows, next []uint32, identities []uint64) (tied bool) {
 	}
 	slices.Sort(keys)
 	for i, key := range keys {
-		row, kind := v.rows[uint32(key)], v.kinds[uint32(key)]
+		row, at := v.rows[uint32(key)], &next[v.kinds.at(int(uint32(key)))]
 		tied = tied || i > 0 && key>>32 == keys[i-1]>>32 && b.Identity[row] != b.Identity[v.rows[uint32(keys[i-1])]]
-		rows[next[kind]] = row
-		next[kind]++
+		rows[*at] = row
+		*at++
 	}
 	return tied
 }

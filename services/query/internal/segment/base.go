@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/maidian/maidian/pkg/event"
 )
@@ -166,7 +165,7 @@ func (w *writer) rows(b *Base) {
 	writeInts(w, counts)
 	writeInts(w, firsts)
 	writeInts(w, gaps)
-	writeInts(w, v.kinds)
+	w.kinds(&v.kinds)
 }
 
 func (r *reader) rows(b *Base, rows int) {
@@ -177,44 +176,33 @@ func (r *reader) rows(b *Base, rows int) {
 		r.fail("its identities have %d rows, it has %d", sum(further)+identities, rows)
 	}
 	gaps := r.ints(rows-identities, dayLength-1)
-	if rows > 0 && len(b.Types) == 0 {
-		r.fail("it has rows and no event types")
+	b.visits.kinds = r.kinds(rows, len(b.Types))
+	if !b.count() {
+		r.fail("an event type without rows, or rows without one")
 	}
-	b.visits.kinds = readInts[uint16](r, rows, uint64(max(len(b.Types), 1)-1))
-	if b.count() && r.err == nil {
-		b.Identity, b.Times = make([]uint32, rows), make([]uint32, rows)
-		if !b.place(further, firsts, gaps) {
-			r.fail("a time after the end of the day")
-		}
-		for i := range further { // the first one too
-			further[i]++
-		}
-		b.visits.ends = runningSums(further)
-	} else {
-		r.fail("an event type without rows")
+	if r.err != nil {
+		return
 	}
+	b.Identity, b.Times = make([]uint32, rows), make([]uint32, rows)
+	if !b.place(further, firsts, gaps) {
+		r.fail("a time after the end of the day")
+	}
+	for i := range further { // the first one too
+		further[i]++
+	}
+	b.visits.ends = runningSums(further)
 }
 
-// count finds where the rows of each type end, and says whether each has some.
-func (b *Base) count() bool {
-	// Two counters for each, so that equal neighbours need not wait for each other.
-	even, odd := make([]int, len(b.Types)), make([]int, len(b.Types))
-	kinds := b.visits.kinds
-	for ; len(kinds) >= 2; kinds = kinds[2:] {
-		even[kinds[0]]++
-		odd[kinds[1]]++
+// count finds where the rows of each type end, and says whether each has some, and no other.
+func (b *Base) count() (ok bool) {
+	b.Ends, ok = b.visits.kinds.counts(len(b.Types))
+	for i, n := range b.Ends {
+		ok = ok && n > 0
+		if i > 0 {
+			b.Ends[i] += b.Ends[i-1]
+		}
 	}
-	for _, kind := range kinds {
-		even[kind]++
-	}
-	end, empty := 0, false
-	for i := range even {
-		empty = empty || even[i]+odd[i] == 0
-		end += even[i] + odd[i]
-		even[i] = end
-	}
-	b.Ends = even
-	return !empty
+	return ok
 }
 
 // starts is where the rows of each type begin.
@@ -228,7 +216,14 @@ func (b *Base) starts() []uint32 {
 
 // place puts each row behind those of its type, and says whether all times are of the day.
 func (b *Base) place(further, firsts []uint32, gaps *ints) bool {
-	next, kinds, identities, times := b.starts(), b.visits.kinds, b.Identity, b.Times
+	if k := &b.visits.kinds; k.wide != nil {
+		return place(b, k.wide, further, firsts, gaps)
+	}
+	return place(b, b.visits.kinds.narrow, further, firsts, gaps)
+}
+
+func place[K uint8 | uint16](b *Base, kinds []K, further, firsts []uint32, gaps *ints) bool {
+	next, identities, times := b.starts(), b.Identity, b.Times
 	symbols, at, late := gaps.symbols, uint(0), uint64(0)
 	for identity, more := range further {
 		now := uint64(firsts[identity])
@@ -242,9 +237,8 @@ func (b *Base) place(further, firsts []uint32, gaps *ints) bool {
 				now += binary.LittleEndian.Uint64(gaps.words[at>>3:]) >> (at & 7) & (1<<open - 1)
 				at += open
 			}
-			kind := kinds[i+1]
-			row := next[kind]
-			next[kind] = row + 1
+			row := next[kinds[i+1]]
+			next[kinds[i+1]] = row + 1
 			identities[row], times[row] = uint32(identity), uint32(now)
 		}
 		symbols, kinds = symbols[more:], kinds[more+1:]
@@ -287,56 +281,6 @@ func (r *reader) meetings(b *Base, rows int) {
 	}
 }
 
-// visits is the order of rows by identity, time and type.
-type visits struct {
-	kinds []uint16 // the type of each
-	ends  []uint32 // by identity: where its visits end
-	rows  []uint32 // where each stands in canonical order
-	once  sync.Once
-}
-
-// byIdentity is the order in which most of a day is written.
-func (b *Base) byIdentity() *visits {
-	v := &b.visits
-	v.once.Do(func() {
-		if v.kinds == nil {
-			b.visit()
-			return
-		}
-		next := b.starts()
-		v.rows = make([]uint32, len(v.kinds))
-		for i, kind := range v.kinds {
-			v.rows[i] = next[kind]
-			next[kind]++
-		}
-	})
-	return v
-}
-
-// visit finds the order from the rows.
-func (b *Base) visit() {
-	v := &b.visits
-	ends := make([]uint32, b.Identities.Len()+1)
-	for _, identity := range b.Identity {
-		ends[identity+1]++
-	}
-	v.ends = runningSums(ends)[1:]
-	keys, next := make([]uint64, len(b.Times)), slices.Clone(ends) // of rows by identity: time, row
-	for row, identity := range b.Identity {
-		keys[next[identity]] = uint64(b.Times[row])<<32 | uint64(row)
-		next[identity]++
-	}
-	for identity := range v.ends {
-		slices.Sort(keys[ends[identity]:ends[identity+1]])
-	}
-	v.rows, v.kinds = make([]uint32, len(keys)), make([]uint16, len(keys))
-	kinds := b.kinds()
-	for i, key := range keys {
-		v.rows[i] = uint32(key)
-		v.kinds[i] = kinds[uint32(key)]
-	}
-}
-
 // runningSums makes each number the sum of all up to it.
 func runningSums(numbers []uint32) []uint32 {
 	for i := 1; i < len(numbers); i++ {
@@ -344,21 +288,6 @@ func runningSums(numbers []uint32) []uint32 {
 	}
 	return numbers
 }
-
-// kinds are the types of rows.
-func (b *Base) kinds() []uint16 {
-	kinds := make([]uint16, len(b.Times))
-	for kind := range b.Types {
-		lo, hi := b.Rows(kind)
-		for row := lo; row < hi; row++ {
-			kinds[row] = uint16(kind)
-		}
-	}
-	return kinds
-}
-
-// mostTypes is how many event types a day can have.
-const mostTypes = 1 << 16
 
 // check holds a base that somebody made against what Base promises.
 func (b *Base) check() error {

@@ -110,9 +110,13 @@ func (r *reader) ints(n int, most uint64) *ints {
 		}
 	}
 	list.symbols = r.stream(n)
-	total, highest := weigh(list.symbols, &list.open)
-	if highest > last {
-		r.fail("symbol %d where %d is the last before byte %d", highest, last, r.at)
+	counts := countBytes(list.symbols)
+	if most := highest(counts); most > int(last) {
+		r.fail("symbol %d where %d is the last before byte %d", most, last, r.at)
+	}
+	total := 0
+	for s, n := range counts {
+		total += n * int(list.open[s])
 	}
 	if total > 0 {
 		list.words = r.bytes((total+7)/8 + 8)
@@ -147,26 +151,34 @@ func readInts[T integer](r *reader, n int, most uint64) []T {
 	return out
 }
 
-// weigh is how many bits the symbols leave open, and the highest of them.
-func weigh(symbols []byte, open *[256]uint8) (total int, highest uint64) {
-	var counts [4][256]uint32 // apart, so that equal neighbours need not wait for each other
-	for ; len(symbols) >= 4; symbols = symbols[4:] {
-		counts[0][symbols[0]]++
-		counts[1][symbols[1]]++
-		counts[2][symbols[2]]++
-		counts[3][symbols[3]]++
+// countBytes is how often each byte is there.
+func countBytes(b []byte) *[256]int {
+	var apart [4][256]uint32 // so that equal neighbours need not wait for each other
+	for ; len(b) >= 4; b = b[4:] {
+		apart[0][b[0]]++
+		apart[1][b[1]]++
+		apart[2][b[2]]++
+		apart[3][b[3]]++
 	}
-	for _, s := range symbols {
-		counts[0][s]++
+	for _, c := range b {
+		apart[0][c]++
 	}
-	for s := range counts[0] {
-		n := int(counts[0][s]) + int(counts[1][s]) + int(counts[2][s]) + int(counts[3][s])
+	var counts [256]int
+	for c := range counts {
+		counts[c] = int(apart[0][c]) + int(apart[1][c]) + int(apart[2][c]) + int(apart[3][c])
+	}
+	return &counts
+}
+
+// highest is the largest byte that is there.
+func highest(counts *[256]int) int {
+	most := 0
+	for c, n := range counts {
 		if n > 0 {
-			total += n * int(open[s])
-			highest = uint64(s)
+			most = c
 		}
 	}
-	return total, highest
+	return most
 }
 
 // zigzag makes small numbers of small differences of either sign.

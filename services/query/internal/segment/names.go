@@ -2,6 +2,7 @@ package segment
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"slices"
 	"strings"
@@ -267,72 +268,83 @@ func (r *reader) names(n int, sorted bool) Names {
 	for _, f := range form {
 		count[f]++
 	}
-	for f := forms; f < 256; f++ {
-		if count[f] > 0 {
+	lengths, text := r.plain(count[plainForm], sorted)
+	total := n + len(text)
+	for f := range count {
+		if f >= forms && count[f] > 0 {
 			r.fail("no name has the form %d", f)
 		}
+		if f != plainForm {
+			total += count[f] * lengthOf(f)
+		}
 	}
-	p := r.plain(count[plainForm], sorted)
-	total := len(p.text) + count[plainForm]
-	var by [forms][]byte
-	for f := uuidForm; f < forms && r.err == nil; f++ {
-		by[f] = r.fixed(count[f], lengthOf(f), sorted)
-		total += len(by[f]) + count[f]
-	}
-	if r.err == nil && total >= 1<<32 {
+	if total >= 1<<32 {
 		r.fail("names of %d bytes", total)
 	}
 	if r.err != nil {
 		return Names{}
 	}
-	return weaveNames(form, &p, &by, total)
-}
-
-// weaveNames puts names of different forms into their common order.
-func weaveNames(form []byte, p *plainNames, by *[forms][]byte, total int) Names {
-	out := Names{ends: make([]uint32, len(form)), packed: make([]byte, 0, total)}
-	for i, f := range form {
-		if f == plainForm {
-			out.packed = append(append(out.packed, Plain), p.next()...)
-		} else {
-			kind, length := byte(Hex), lengthOf(int(f))
-			if f == uuidForm {
-				kind = UUID
-			}
-			out.packed = append(append(out.packed, kind), by[f][:length]...)
-			by[f] = by[f][length:]
+	into := laying{form, Names{make([]uint32, n), make([]byte, total)}}
+	into.measure(lengths)
+	into.plain(text)
+	for f := uuidForm; f < forms; f++ {
+		if count[f] > 0 {
+			r.fixed(&into, f, count[f], sorted)
 		}
-		out.ends[i] = uint32(len(out.packed))
 	}
-	return out
+	return into.Names
 }
 
-// plainNames are plain names one after the other.
-type plainNames struct {
-	text    []byte
-	lengths []uint32
+// laying puts names of different forms into their common order.
+type laying struct {
+	form []byte
+	Names
 }
 
-func (p *plainNames) next() []byte {
-	n := p.lengths[0]
-	name := p.text[:n]
-	p.text, p.lengths = p.text[n:], p.lengths[1:]
-	return name
+// measure finds where each name ends, and says of each how it is packed.
+func (l *laying) measure(lengths []uint32) {
+	var fixed [forms]uint32
+	for f := uuidForm; f < forms; f++ {
+		fixed[f] = uint32(lengthOf(f))
+	}
+	at := uint32(0)
+	for i, f := range l.form {
+		kind, length := byte(Hex), fixed[f]
+		switch f {
+		case plainForm:
+			kind, length = Plain, lengths[0]
+			lengths = lengths[1:]
+		case uuidForm:
+			kind = UUID
+		}
+		l.packed[at] = kind
+		at += 1 + length
+		l.ends[i] = at
+	}
+}
+
+func (l *laying) plain(text []byte) {
+	for i, f := range l.form {
+		if f == plainForm {
+			text = text[copy(l.Packed(i)[1:], text):]
+		}
+	}
 }
 
 // mostText is the most bytes of a name.
 const mostText = 1 << 26
 
-func (r *reader) plain(n int, sorted bool) plainNames {
+// plain reads n plain names: their lengths, and all of them behind each other.
+func (r *reader) plain(n int, sorted bool) (lengths []uint32, text []byte) {
 	var shared []uint32
 	if sorted {
 		shared = readInts[uint32](r, n, mostText)
 	}
 	rest := readInts[uint32](r, n, mostText)
 	r.believed(uint64(sum(shared)+sum(rest)), textPerByte)
-	text := r.stream(sum(rest))
+	text = r.stream(sum(rest))
 	if !sorted || r.err != nil {
-		return plainNames{text, rest}
+		return rest, text
 	}
 	return r.unshare(shared, rest, text)
 }
@@ -345,60 +357,65 @@ func sum(numbers []uint32) (total int) {
 }
 
 // unshare puts before each name what it shares with the one before it.
-func (r *reader) unshare(shared, rest []uint32, text []byte) plainNames {
-	out := make([]byte, 0, sum(shared)+len(text))
+func (r *reader) unshare(shared, lengths []uint32, rest []byte) (_ []uint32, text []byte) {
+	text = make([]byte, 0, sum(shared)+len(rest))
 	before := 0
 	for i, n := range shared {
-		if int(n) > len(out)-before {
-			r.fail("a name shares %d bytes with one of %d", n, len(out)-before)
-			return plainNames{}
+		if int(n) > len(text)-before {
+			r.fail("a name shares %d bytes with one of %d", n, len(text)-before)
+			return nil, nil
 		}
-		from := len(out)
-		out = append(out, out[before:before+int(n)]...)
-		out = append(out, text[:rest[i]]...)
-		text = text[rest[i]:]
+		from := len(text)
+		text = append(text, text[before:before+int(n)]...)
+		text = append(text, rest[:lengths[i]]...)
+		rest = rest[lengths[i]:]
 		before = from
-		rest[i] += n
+		lengths[i] += n
 	}
-	return plainNames{out, rest}
+	return lengths, text
 }
 
-func (r *reader) fixed(n, length int, sorted bool) []byte {
-	if n == 0 || r.err != nil {
-		return nil
-	}
-	var heads []uint64
-	from := 0
+// fixed reads the n names of one fixed form.
+func (r *reader) fixed(into *laying, form, n int, sorted bool) {
+	length, from := lengthOf(form), 0
 	if sorted {
 		from = min(headLength, length)
-		heads = readInts[uint64](r, n, maxInt)
+		r.heads(into, form, from, readInts[uint64](r, n, 1<<(8*from)-1))
 	}
-	out := make([]byte, n*length)
-	for at := from; at < length && r.err == nil; at++ {
-		for i, c := range r.stream(n) {
-			out[i*length+at] = c
+	for at := from; at < length; at++ {
+		plane := r.stream(n)
+		if r.err != nil {
+			return
+		}
+		for i, f := range into.form {
+			if int(f) == form {
+				into.Packed(i)[1+at] = plane[0]
+				plane = plane[1:]
+			}
 		}
 	}
-	if !sorted || r.err != nil {
-		return out
-	}
-	return r.putHeads(out, heads, length)
 }
 
-func (r *reader) putHeads(out []byte, distances []uint64, length int) []byte {
-	from := min(headLength, length)
-	most := uint64(1)<<(8*from) - 1
-	head := uint64(0)
-	for i, d := range distances {
-		if head += d; head > most {
-			r.fail("a name above the last")
-			return nil
-		}
-		for at, h := from-1, head; at >= 0; at, h = at-1, h>>8 {
-			out[i*length+at] = byte(h)
-		}
+// heads adds up what each name is further than the one before.
+func (r *reader) heads(into *laying, form, length int, distances []uint64) {
+	if r.err != nil {
+		return
 	}
-	return out
+	head, over := uint64(0), uint64(0)
+	for i, f := range into.form {
+		if int(f) != form {
+			continue
+		}
+		head += distances[0]
+		distances = distances[1:]
+		over |= head >> (8 * length)
+		var b [8]byte
+		binary.BigEndian.PutUint64(b[:], head)
+		copy(into.Packed(i)[1:], b[8-length:])
+	}
+	if over != 0 {
+		r.fail("a name behind the last there can be")
+	}
 }
 
 func (n *Names) join(other *Names) {

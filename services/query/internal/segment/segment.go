@@ -81,7 +81,8 @@ func Seal(day Day, name string, body []byte) []byte {
 }
 
 // Open reads the head of a part and holds its bytes against their checksum.
-// What stands behind the part is ignored. The data must not be changed while the part is in use.
+// What stands behind the part is ignored. The data must not be changed while
+// the part, or what was read from it, is in use.
 func Open(data []byte) (*Part, error) {
 	if len(data) <= len(magic) || string(data[:len(magic)]) != magic {
 		return nil, fmt.Errorf("%w: it does not begin with %q", ErrForeign, magic)

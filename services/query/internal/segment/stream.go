@@ -54,7 +54,7 @@ func (w *writer) huffman(b []byte, orZstd bool) []byte {
 	if blocks := w.huffBlocks(b); len(blocks) < len(best) {
 		best = blocks
 	}
-	if orZstd {
+	if orZstd && len(b) >= leastZstd {
 		// It decodes at a third of the speed, so it has to be worth it.
 		if frame := w.zstdFrame(b); len(frame)+len(frame)/32 < len(best) {
 			best = frame
@@ -92,6 +92,9 @@ func (w *writer) huffBlocks(b []byte) []byte {
 	}
 	return out
 }
+
+// leastZstd is how many bytes are worth to start a decoder for.
+const leastZstd = 256
 
 // zstdWindow bounds what a frame can make its reader allocate besides its content.
 const zstdWindow = 1 << 20
