@@ -85,10 +85,8 @@ func (s *source) activeUsers(ctx context.Context, sel *selection, starts []event
 	pieces := s.pieces(starts)
 	sets := make([]userSet, len(starts)+1)
 	err = parallel(ctx, len(sets), func(ctx context.Context, i int) error {
-		lo := sort.Search(len(pieces), func(n int) bool { return pieces[n].bucket >= i-1 })
-		hi := sort.Search(len(pieces), func(n int) bool { return pieces[n].bucket > i-1 })
 		var err error
-		sets[i], err = s.usersOf(ctx, sel, pieces[lo:hi])
+		sets[i], err = s.usersOf(ctx, sel, inBucket(pieces, i-1))
 		return err
 	})
 	return sets[1:], sets[0], err
@@ -113,6 +111,38 @@ func (s *source) usersOf(ctx context.Context, sel *selection, pieces []piece) (u
 		s.addUsers(set, sel, p)
 	}
 	return set, ctx.Err()
+}
+
+// inBucket are the pieces of one bucket.
+func inBucket(pieces []piece, bucket int) []piece {
+	lo := sort.Search(len(pieces), func(n int) bool { return pieces[n].bucket >= bucket })
+	hi := sort.Search(len(pieces), func(n int) bool { return pieces[n].bucket > bucket })
+	return pieces[lo:hi]
+}
+
+// countUsers counts the rows of the selections, which have no filters, in the
+// pieces, and whose they are.
+func (s *source) countUsers(selections []selection, pieces []piece) (rows, users int) {
+	var parts []*columns.Part
+	for _, p := range pieces {
+		for i := range selections {
+			if run, ok := selections[i].run(s.days[p.day]); ok {
+				parts = append(parts, s.days[p.day].Part(run, p.lo, p.hi))
+			}
+		}
+	}
+	if len(parts) == 1 {
+		return parts[0].Rows, parts[0].Users
+	}
+	var set userSet
+	for _, part := range parts {
+		if set == nil {
+			set = make(userSet, s.setWords())
+		}
+		rows += part.Rows
+		part.AddTo(set)
+	}
+	return rows, set.len()
 }
 
 // run is the run of a day that the selection reads, or all of them.

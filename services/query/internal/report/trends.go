@@ -5,13 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"math"
-	"math/bits"
 	"regexp"
-	"runtime"
 	"slices"
 
 	"github.com/maidian/maidian/pkg/event"
-	"github.com/maidian/maidian/pkg/fault"
 	"github.com/maidian/maidian/services/query/internal/columns"
 )
 
@@ -205,10 +202,11 @@ type trends struct {
 	numbers [][]float64 // by series: the property's value by code; NaN is not a number
 	buckets *Buckets
 
-	chosen []event.Value // the breakdown's values, most frequent first
-	groups []uint32      // by code of the breakdown's column: an index into chosen, or the others
-	more   bool          // there are others
-	cells  []trendSeries // by series
+	chosen []event.Value     // the breakdown's values, most frequent first
+	types  map[string]uint32 // codes of event types, when they are the breakdown
+	groups []uint32          // by code of the breakdown's property: an index into chosen, or the others
+	more   bool              // there are others
+	cells  []trendSeries     // by series
 }
 
 // compute works out all series. The breakdown's values are chosen by how often
@@ -241,7 +239,7 @@ func (t *trends) open(ctx context.Context, v *columns.View) (err error) {
 			names = append(names, s.Property)
 		}
 	}
-	if r.Breakdown != nil {
+	if r.Breakdown != nil && r.Breakdown.Property != eventType {
 		names = append(names, r.Breakdown.Property)
 	}
 	needs.Columns = names
@@ -269,30 +267,9 @@ func numbersOf(values []event.Value) []float64 {
 	return numbers
 }
 
-// rows calls visit for each stretch of rows of a day that one series reads; keep is nil when all count.
-func (t *trends) rows(dayIndex, series int, visit func(lo, hi int, keep []bool)) {
-	d := t.source.days[dayIndex]
-	first, last, whole := t.source.inRange(d)
-	sel := t.series[series]
-	for _, run := range d.Runs() {
-		if !sel.reads(run.Type) {
-			continue
-		}
-		var keep []bool
-		if sel.match != nil || !whole {
-			keep = trues(run.Hi - run.Lo)
-			sel.match.and(dayIndex, run.Lo, keep)
-			for i, at := range d.Times()[run.Lo:run.Hi] {
-				keep[i] = keep[i] && first <= at && at <= last
-			}
-		}
-		visit(run.Lo, run.Hi, keep)
-	}
-}
-
 // choose picks the breakdown's values and gives each code its group.
 func (t *trends) choose(ctx context.Context, chosen []event.Value) error {
-	values := t.source.values(t.request.Breakdown.Property)
+	values := t.breakdownValues()
 	counts, err := t.frequencies(ctx, max(1, len(values)))
 	if err != nil {
 		return err
@@ -331,301 +308,38 @@ func (t *trends) group(values []event.Value, order []uint32) {
 	}
 }
 
+// breakdownValues are the values of the breakdown's property by code. Types of
+// events need no column: rows stand by type.
+func (t *trends) breakdownValues() []event.Value {
+	if t.request.Breakdown.Property != eventType {
+		return t.source.values(t.request.Breakdown.Property)
+	}
+	t.types = make(map[string]uint32)
+	values := []event.Value{{}}
+	for _, d := range t.source.days {
+		for _, run := range d.Runs() {
+			if _, known := t.types[run.Type]; !known {
+				t.types[run.Type] = uint32(len(values))
+				values = append(values, event.TextValue(run.Type))
+			}
+		}
+	}
+	return values
+}
+
 // frequencies counts the rows of all series by value of the breakdown.
 func (t *trends) frequencies(ctx context.Context, values int) ([]int, error) {
-	counts := make([]int, values)
-	for day := range t.source.days {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		codes := &t.source.columns[t.request.Breakdown.Property][day].Codes
+	parts := make([][]int, processors())
+	err := parallelWith(ctx, len(t.source.days), func(worker int) *trendRows {
+		parts[worker] = make([]int, values)
+		return &trendRows{trends: t, worker: worker}
+	}, func(ctx context.Context, w *trendRows, day int) error {
 		for series := range t.series {
-			t.rows(day, series, func(lo, hi int, keep []bool) {
-				for row := lo; row < hi; row++ {
-					if keep == nil || keep[row-lo] {
-						counts[codes.At(row)]++
-					}
-				}
-			})
+			w.frequencies(day, series, parts[w.worker])
 		}
-	}
-	return counts, nil
-}
-
-// trendSeries is one series' cells: by group, the last one being all groups
-// together, and bucket; the last bucket is the whole range.
-type trendSeries struct {
-	groups, buckets int
-	cells           []trendCell
-}
-
-// trendCell is one number in the making.
-type trendCell struct {
-	count  int
-	values []float64 // of a percentile
-	number numberSum
-	seen   *tally // of users and sessions
-}
-
-// numberSum adds numbers up without losing the small ones among the large, so
-// that the order in which they come does not show.
-type numberSum struct {
-	n                   int
-	sum, rest, min, max float64
-}
-
-func (s *numberSum) add(v float64) {
-	if s.n == 0 || v < s.min {
-		s.min = v
-	}
-	if s.n == 0 || v > s.max {
-		s.max = v
-	}
-	s.n++
-	total := s.sum + v
-	if math.Abs(s.sum) >= math.Abs(v) {
-		s.rest += (s.sum - total) + v
-	} else {
-		s.rest += (v - total) + s.sum
-	}
-	s.sum = total
-}
-
-func (s *numberSum) join(o *numberSum) {
-	if o.n == 0 {
-		return
-	}
-	n, low, high := s.n+o.n, o.min, o.max
-	if s.n > 0 {
-		low, high = min(s.min, o.min), max(s.max, o.max)
-	}
-	s.add(o.sum)
-	s.rest += o.rest
-	s.n, s.min, s.max = n, low, high
-}
-
-// total is the sum to 15 digits, so that 0.1 + 0.2 is 0.3.
-func (s *numberSum) total() float64 { return digits15(s.sum + s.rest) }
-
-func digits15(v float64) float64 {
-	if v == 0 || math.IsNaN(v) || math.IsInf(v, 0) {
-		return v
-	}
-	scale := math.Pow(10, 14-math.Floor(math.Log10(math.Abs(v))))
-	if rounded := math.Round(v*scale) / scale; !math.IsInf(scale, 0) && scale != 0 && !math.IsNaN(rounded) {
-		return rounded
-	}
-	return v
-}
-
-// count fills the cells: the days in order are cut among the processors, and
-// what they found of one cell is joined.
-func (t *trends) count(ctx context.Context) error {
-	t.cells = make([]trendSeries, len(t.series))
-	if err := t.checkSize(); err != nil {
-		return err
-	}
-	workers := max(1, min(runtime.GOMAXPROCS(0), len(t.source.days)))
-	parts := make([][]trendSeries, workers)
-	err := parallel(ctx, workers, func(ctx context.Context, w int) error {
-		parts[w] = make([]trendSeries, len(t.series))
-		for series := range t.series {
-			parts[w][series] = t.newCells()
-		}
-		n := len(t.source.days)
-		for day := n * w / workers; day < n*(w+1)/workers; day++ {
-			for series := range t.series {
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
-				t.day(day, series, &parts[w][series])
-			}
-		}
-		return nil
+		return ctx.Err()
 	})
-	if err != nil {
-		return err
-	}
-	t.cells = parts[0]
-	for _, part := range parts[1:] {
-		for series := range t.cells {
-			t.cells[series].join(&part[series])
-		}
-	}
-	return nil
-}
-
-// maxTrendCells and maxTrendSets bound the memory of the answer in the making.
-const (
-	maxTrendCells = 2_000_000
-	maxTrendSets  = 1 << 30 // bytes of sets of users and sessions
-)
-
-func (t *trends) checkSize() error {
-	cells := len(t.series) * (t.buckets.Len() + 1) * t.groupCount()
-	if cells > maxTrendCells {
-		return fault.New(fault.Exceeded, "too_many_cells", "series × buckets × breakdown values is %d, the limit is %d; take a longer interval or a lower breakdown.limit", cells, maxTrendCells)
-	}
-	sets := 0
-	for _, s := range t.request.Series {
-		if n := t.numbersOf(s.Metric); n > 0 {
-			sets += (t.buckets.Len() + 1) * t.groupCount() * (n/8 + 8)
-		}
-	}
-	if sets > maxTrendSets {
-		return fault.New(fault.Exceeded, "too_much_memory", "distinct users or sessions in that many buckets and values would take %d MB, the limit is %d; take a longer interval or a lower breakdown.limit", sets>>20, maxTrendSets>>20)
-	}
-	return nil
-}
-
-// numbersOf is how many different numbers a metric's set may hold; 0 without a set.
-func (t *trends) numbersOf(metric string) int {
-	switch metric {
-	case "users":
-		return t.actors.count
-	case "sessions":
-		return t.source.sessions
-	}
-	return 0
-}
-
-// groupCount is the groups of a series: the values chosen, the others, all.
-func (t *trends) groupCount() int { return len(t.chosen) + 2 }
-
-func (t *trends) newCells() trendSeries {
-	s := trendSeries{groups: t.groupCount(), buckets: t.buckets.Len() + 1}
-	s.cells = make([]trendCell, s.groups*s.buckets)
-	return s
-}
-
-func (s *trendSeries) at(group, bucket int) *trendCell { return &s.cells[group*s.buckets+bucket] }
-
-func (s *trendSeries) join(o *trendSeries) {
-	for i := range s.cells {
-		s.cells[i].join(&o.cells[i])
-	}
-}
-
-func (c *trendCell) join(o *trendCell) {
-	c.count += o.count
-	c.number.join(&o.number)
-	c.values = append(c.values, o.values...)
-	switch {
-	case c.seen == nil:
-		c.seen = o.seen
-	case o.seen != nil:
-		c.seen.join(o.seen)
-	}
-}
-
-// join adds what o has counted.
-func (t *tally) join(o *tally) {
-	t.n = 0
-	for i := range t.bits {
-		t.bits[i] |= o.bits[i]
-		t.n += bits.OnesCount64(t.bits[i])
-	}
-}
-
-// day counts one day's rows of one series.
-func (t *trends) day(dayIndex, series int, s *trendSeries) {
-	d := t.source.days[dayIndex]
-	var codes *columns.Codes
-	if t.request.Breakdown != nil {
-		codes = &t.source.columns[t.request.Breakdown.Property][dayIndex].Codes
-	}
-	add := t.adder(dayIndex, series)
-	times, all := d.Times(), s.groups-1
-	bucket, from, until := 0, event.Time(1), event.Time(0) // the bucket of the row before
-	t.rows(dayIndex, series, func(lo, hi int, keep []bool) {
-		for row := lo; row < hi; row++ {
-			if keep != nil && !keep[row-lo] {
-				continue
-			}
-			if at := d.Start() + event.Time(times[row]); at < from || at >= until {
-				bucket = t.buckets.Index(at)
-				from, until = t.buckets.Starts[bucket], t.buckets.EndOf(bucket)
-			}
-			add(s.at(all, bucket), row)
-			add(s.at(all, s.buckets-1), row)
-			if codes != nil {
-				group := int(t.groups[codes.At(row)])
-				add(s.at(group, bucket), row)
-				add(s.at(group, s.buckets-1), row)
-			}
-		}
-	})
-}
-
-// adder is how a metric takes one row of a day.
-func (t *trends) adder(dayIndex, series int) func(c *trendCell, row int) {
-	metric := t.request.Series[series].Metric
-	switch metric {
-	case "count":
-		return func(c *trendCell, _ int) { c.count++ }
-	case "users":
-		numbers, absent := t.actors.of(dayIndex)
-		return func(c *trendCell, row int) {
-			if n := numbers.At(row); n != 0 || !absent {
-				c.see(n, t.actors.count)
-			}
-		}
-	case "sessions":
-		numbers := t.source.days[dayIndex].Sessions()
-		return func(c *trendCell, row int) { c.see(numbers.At(row), t.source.sessions) }
-	}
-	codes, numbers := &t.source.columns[t.request.Series[series].Property][dayIndex].Codes, t.numbers[series]
-	_, ranked := percentiles[metric]
-	return func(c *trendCell, row int) {
-		switch v := numbers[codes.At(row)]; {
-		case math.IsNaN(v):
-		case ranked:
-			c.values = append(c.values, v)
-		default:
-			c.number.add(v)
-		}
-	}
-}
-
-func (c *trendCell) see(n uint32, of int) {
-	if c.seen == nil {
-		c.seen = newTally(of)
-	}
-	c.seen.add(n)
-}
-
-// value is the metric of what the cell has seen; of nothing it is 0.
-func (c *trendCell) value(metric string) float64 {
-	switch metric {
-	case "count":
-		return float64(c.count)
-	case "users", "sessions":
-		if c.seen == nil {
-			return 0
-		}
-		return float64(c.seen.n)
-	case "sum":
-		return c.number.total()
-	case "avg":
-		return digits15(c.number.total() / float64(max(1, c.number.n)))
-	case "min":
-		return c.number.min
-	case "max":
-		return c.number.max
-	}
-	return percentile(c.values, percentiles[metric])
-}
-
-// percentile sorts the values.
-func percentile(values []float64, part float64) float64 {
-	if len(values) == 0 {
-		return 0
-	}
-	slices.Sort(values)
-	place := part * float64(len(values)-1)
-	below := int(place)
-	above := min(below+1, len(values)-1)
-	return digits15(values[below] + (values[above]-values[below])*(place-float64(below)))
+	return addUp(parts, values), err
 }
 
 // results are the answer's series: for each its values of the breakdown, most
