@@ -22,6 +22,7 @@ import (
 	"github.com/maidian/maidian/services/query/internal/api"
 	"github.com/maidian/maidian/services/query/internal/auth"
 	"github.com/maidian/maidian/services/query/internal/columns"
+	"github.com/maidian/maidian/services/query/internal/erase"
 	"github.com/maidian/maidian/services/query/internal/follow"
 )
 
@@ -104,7 +105,11 @@ func Serve(ctx context.Context, s *Settings, p *proc.Process, deps Deps) (net.Ad
 	p.OnReady("journal", follower.Ready)
 	p.Go("journal", follower.Run)
 
-	h, err := api.New(p, views{tables, follower}, keys, admin.New(deps.Store, keys, time.Now), s.api(deps))
+	shown := views{tables, follower}
+	eraser := erase.New(deps.Store, shown, p.Log, time.Now, erase.Options{})
+	p.Go("erasures", eraser.Run)
+
+	h, err := api.New(p, shown, keys, admin.New(deps.Store, keys, eraser, time.Now), s.api(deps))
 	if err != nil {
 		return nil, err
 	}

@@ -1,5 +1,5 @@
 // Package admin is what the holder of the admin key does: projects, their
-// keys, and the dead letters.
+// keys, the dead letters, and the erasure of people.
 package admin
 
 import (
@@ -22,9 +22,10 @@ import (
 // Admin changes projects and keys in the store, and has the snapshot of keys
 // read again at once, so that what was created works with the next request.
 type Admin struct {
-	store Store
-	keys  Refresher
-	now   func() time.Time
+	store  Store
+	keys   Refresher
+	eraser Eraser
+	now    func() time.Time
 }
 
 // Store is what administration needs of it.
@@ -41,7 +42,9 @@ type Refresher interface {
 }
 
 // New administers the store.
-func New(s Store, keys Refresher, now func() time.Time) *Admin { return &Admin{s, keys, now} }
+func New(s Store, keys Refresher, eraser Eraser, now func() time.Time) *Admin {
+	return &Admin{s, keys, eraser, now}
+}
 
 // Settings are what a caller says about a project. In a change, what is
 // missing stays as it is.

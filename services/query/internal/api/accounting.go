@@ -30,6 +30,7 @@ type accounting struct {
 	Stored       int               `json:"stored"`
 	Duplicates   int               `json:"duplicates"`
 	DeadLettered int               `json:"dead_lettered"`
+	Erased       int               `json:"erased"`
 	Definition   map[string]string `json:"definition"`
 }
 
@@ -53,7 +54,8 @@ func (a *API) account(ctx context.Context, project string, since event.Time) (*a
 		"stored":        "accepted events that were new",
 		"duplicates":    "accepted events whose event_id was there before",
 		"dead_lettered": "accepted events that cannot be stored as they are",
-		"since":         "entries of the journal written at that moment or later",
+		"erased":        "events among those stored that were erased since",
+		"since":         "entries of the journal written at that moment or later; an erasure writes those of its events again",
 	}}
 	for at := (store.Cursor{WrittenAt: since}); ; {
 		entries, err := a.options.Journal.Batches(ctx, at, page)
@@ -64,6 +66,7 @@ func (a *API) account(ctx context.Context, project string, since event.Time) (*a
 			at = store.After(b)
 			if b.Project == project {
 				sum.Stored, sum.Duplicates, sum.DeadLettered = sum.Stored+b.Stored, sum.Duplicates+b.Duplicates, sum.DeadLettered+b.DeadLettered
+				sum.Erased += b.Erased
 			}
 		}
 		if len(entries) < page {

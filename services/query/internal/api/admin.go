@@ -29,6 +29,8 @@ func (a *API) administration(g *gin.RouterGroup) {
 	g.PATCH("/:project", a.changeProject)
 	g.POST("/:project/keys", a.addKey)
 	g.DELETE("/:project/keys/:key", a.revokeKey)
+	g.POST("/:project/erase", a.erase)
+	g.GET("/:project/jobs/:job", a.getJob)
 	g.GET("/:project/dead-letters", a.listDeadLetters)
 	for _, group := range []string{"/:project/dead-letters", "/:project"} {
 		g.POST(group+"/replay", a.replayDeadLetters)
@@ -75,6 +77,19 @@ func (a *API) addKey(c *gin.Context) {
 func (a *API) revokeKey(c *gin.Context) {
 	p, err := a.admin.RevokeKey(c.Request.Context(), c.Param("project"), c.Param("key"))
 	a.done(c, http.StatusOK, p, err)
+}
+
+func (a *API) erase(c *gin.Context) {
+	var p admin.Person
+	if a.decoded(c, &p) {
+		job, err := a.admin.Erase(c.Request.Context(), c.Param("project"), p)
+		a.done(c, http.StatusAccepted, job, err)
+	}
+}
+
+func (a *API) getJob(c *gin.Context) {
+	job, err := a.admin.Job(c.Request.Context(), c.Param("project"), c.Param("job"))
+	a.done(c, http.StatusOK, job, err)
 }
 
 // defaultDeadLetters is how many dead letters a page has when nobody says.

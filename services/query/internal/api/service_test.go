@@ -30,6 +30,7 @@ import (
 	"github.com/maidian/maidian/services/query/internal/api"
 	"github.com/maidian/maidian/services/query/internal/auth"
 	"github.com/maidian/maidian/services/query/internal/columns"
+	"github.com/maidian/maidian/services/query/internal/erase"
 )
 
 // service is the API on a real store in a folder of its own. Every answer it
@@ -40,6 +41,7 @@ type service struct {
 	store  *sqlite.Store
 	tables *columns.Tables
 	keys   *auth.Keys
+	eraser *erase.Eraser
 	now    time.Time
 
 	batches int
@@ -83,7 +85,8 @@ func startWith(t testing.TB, o api.Options) *service {
 	s.tables.SetAsOf(event.TimeOf(s.now))
 	fill(&o)
 	o.Now, o.Journal = func() time.Time { return s.now }, s.store
-	h, err := api.New(p, views{s}, s.keys, admin.New(s.store, s.keys, o.Now), o)
+	s.eraser = erase.New(s.store, views{s}, p.Log, o.Now, erase.Options{Poll: 10 * time.Millisecond})
+	h, err := api.New(p, views{s}, s.keys, admin.New(s.store, s.keys, s.eraser, o.Now), o)
 	if err != nil {
 		t.Fatal(err)
 	}
