@@ -2,13 +2,16 @@ package columns
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/fault"
 	"github.com/maidian/maidian/services/query/internal/sealed"
 	"github.com/maidian/maidian/services/query/internal/segment"
 	"golang.org/x/sync/errgroup"
@@ -289,7 +292,7 @@ func (e *edition) read(ctx context.Context, v *View, mine []*piece) error {
 		}
 	}
 	t := e.table
-	content, err := t.tables.shelf.Content(ctx, e.quiet.day, needs)
+	content, err := e.content(ctx, needs)
 	if err != nil {
 		return err
 	}
@@ -316,6 +319,17 @@ func (e *edition) read(ctx context.Context, v *View, mine []*piece) error {
 	}
 	t.tables.metrics.sealedReads.Add(float64(len(mine)))
 	return nil
+}
+
+// content is what is needed of a quiet day. If it cannot be had any more, the
+// day is soon built again, and a newer View shows it.
+func (e *edition) content(ctx context.Context, n sealed.Needs) (*sealed.Content, error) {
+	content, err := e.table.tables.shelf.Content(ctx, e.quiet.day, n)
+	if errors.Is(err, sealed.ErrMoved) {
+		e.table.suspect(e)
+		return nil, &fault.Error{Kind: fault.Unavailable, Code: "rebuilding", Message: "a day is being built again from its events", RetryAfter: time.Second, Err: err}
+	}
+	return content, err
 }
 
 // edition is the day of that number, or nil.
@@ -362,7 +376,7 @@ func (t *Table) placeKnown(ctx context.Context, k known, users []uint32) (*place
 	}
 	rows, tied := arrangeSealed(c.Base, of)
 	if tied && c.Refs == nil {
-		with, err := t.tables.shelf.Content(ctx, c.Base.Day, sealed.Needs{Refs: true})
+		with, err := t.tables.shelf.Content(ctx, c.Base.Day, sealed.Needs{Refs: true}) // ErrMoved would have come before
 		if err != nil {
 			return nil, err
 		}
@@ -565,7 +579,7 @@ func (v *View) knowOngoing(ctx context.Context, number int32) error {
 	if e == nil || e.quiet == nil || e.quiet.ongoing.Load() != nil {
 		return nil
 	}
-	content, err := v.table.tables.shelf.Content(ctx, e.quiet.day, sealed.Needs{Sessions: true})
+	content, err := e.content(ctx, sealed.Needs{Sessions: true})
 	if err != nil {
 		return err
 	}

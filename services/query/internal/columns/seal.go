@@ -68,7 +68,7 @@ func (t *Table) sealDay(ctx context.Context, h *hot) (done bool, err error) {
 			day.Batches += sealed.BatchSum(b.ID)
 		}
 		if err := t.write(ctx, day, batches, columns); errors.Is(err, sealed.ErrMoved) {
-			t.suspect(h, e)
+			t.suspect(e)
 			return false, nil
 		} else if err != nil {
 			return false, err
@@ -133,10 +133,10 @@ func (d *edition) namelessRows(s *sessions) (n int) {
 }
 
 // suspect notes that a day is not as the store says; Settle builds it again.
-func (t *Table) suspect(h *hot, e *edition) {
+func (t *Table) suspect(e *edition) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if h.day == e && !h.unlike {
+	if h := t.byNumber[e.Number]; h != nil && h.day == e && !h.unlike {
 		h.unlike = true
 		t.tables.metrics.unlike.Inc()
 	}

@@ -2,6 +2,7 @@ package columns
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -71,7 +72,11 @@ func (t *Table) settle(ctx context.Context) error {
 		if h == nil {
 			return nil
 		}
-		if err := t.wake(ctx, h, v); err != nil {
+		err := t.wake(ctx, h, v)
+		if errors.Is(err, sealed.ErrMoved) {
+			err = t.rebuild(ctx, h.day.Number)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -116,7 +121,7 @@ func (t *Table) now() *View {
 // wake makes a quiet day whole: what is missing is read first, in nobody's way.
 func (t *Table) wake(ctx context.Context, h *hot, v *View) error {
 	e := v.edition(h.day.Number)
-	content, err := t.tables.shelf.Content(ctx, e.quiet.day, sealed.Needs{Refs: true, Sessions: true, Columns: e.quiet.columnsHeld()})
+	content, err := e.content(ctx, sealed.Needs{Refs: true, Sessions: true, Columns: e.quiet.columnsHeld()})
 	if err != nil {
 		return err
 	}
