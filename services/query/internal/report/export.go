@@ -65,29 +65,34 @@ func (r *ExportRequest) Kind() Format {
 	return Formats[0]
 }
 
-// exportChunk is how many events are fetched and handed on at a time.
-const exportChunk = 5000
+const (
+	exportChunk = 5000    // events that are fetched and handed on at a time
+	exportHeld  = 100_000 // rows of the days that a chunk may come from
+)
 
-// Export writes the events of a range, oldest first. It holds one day's rows
-// and a chunk of raw events, however much is exported; sent is called when a
-// chunk is with w.
+// Export writes the events of a range, oldest first. It holds a chunk of raw
+// events and the days that its rows are of, however much is exported; sent is
+// called when a chunk is with w.
 func Export(ctx context.Context, v *columns.View, r ExportRequest, w io.Writer, sent func() error) error {
 	out, err := r.Kind().writer(w)
 	if err != nil {
 		return err
 	}
-	var user *uint32
+	e := &export{request: &r, view: v, out: out, sent: sent}
 	starts := v.Starts(r.From, r.To)
 	if r.UserID != "" {
 		n, known := v.UserNumber(r.UserID)
-		if user = &n; !known {
+		if e.user = &n; !known {
 			starts = nil
 		}
 	}
 	for _, start := range starts {
-		if err := r.exportDay(ctx, v, start, user, out, sent); err != nil {
+		if err := e.day(ctx, start); err != nil {
 			return err
 		}
+	}
+	if err := e.flush(ctx); err != nil {
+		return err
 	}
 	if err := out.close(); err != nil {
 		return err
@@ -95,40 +100,55 @@ func Export(ctx context.Context, v *columns.View, r ExportRequest, w io.Writer, 
 	return sent()
 }
 
-func (r *ExportRequest) exportDay(ctx context.Context, v *columns.View, start event.Time, user *uint32, out exporter, sent func() error) error {
-	part, err := r.during(start, start+day-1).open(ctx, v, listed)
+// export is a file in the making. A chunk goes over days: where a batch brought
+// events of many days, as imported history does, it is not read again for each.
+type export struct {
+	request *ExportRequest
+	view    *columns.View
+	user    *uint32 // nil: all
+	out     exporter
+	sent    func() error
+	chunk   []found
+	held    int // rows of the days of the chunk
+}
+
+func (e *export) day(ctx context.Context, start event.Time) error {
+	part, err := e.request.during(start, start+day-1).open(ctx, e.view, listed)
 	if err != nil {
 		return err
 	}
 	d := part.days[0]
 	rows := d.ByTime()
-	if user != nil {
-		rows = d.RowsOfUser(*user)
+	if e.user != nil {
+		rows = d.RowsOfUser(*e.user)
 	}
 	keep := part.passing(0)
-	chunk := make([]found, 0, exportChunk)
 	for _, row := range rows {
-		if !keep.has(int(row)) || (r.EventType != "" && typeOf(d, row) != r.EventType) {
+		if !keep.has(int(row)) || (e.request.EventType != "" && typeOf(d, row) != e.request.EventType) {
 			continue
 		}
-		if chunk = append(chunk, found{d, row, timeOf(d, int(row))}); len(chunk) == exportChunk {
-			if err := exportChunkOf(ctx, v, chunk, out, sent); err != nil {
+		if e.chunk = append(e.chunk, found{d, row, timeOf(d, int(row))}); len(e.chunk) == exportChunk {
+			if err := e.flush(ctx); err != nil {
 				return err
 			}
-			chunk = chunk[:0]
 		}
 	}
-	return exportChunkOf(ctx, v, chunk, out, sent)
+	if e.held += d.Len(); e.held > exportHeld {
+		return e.flush(ctx)
+	}
+	return nil
 }
 
-func exportChunkOf(ctx context.Context, v *columns.View, chunk []found, out exporter, sent func() error) error {
-	if err := raw(ctx, v, chunk, out.write); err != nil {
+func (e *export) flush(ctx context.Context) error {
+	if err := raw(ctx, e.view, e.chunk, e.out.write); err != nil {
 		return err
 	}
-	if err := out.flush(); err != nil {
+	clear(e.chunk) // lets the days go
+	e.chunk, e.held = e.chunk[:0], 0
+	if err := e.out.flush(); err != nil {
 		return err
 	}
-	return sent()
+	return e.sent()
 }
 
 // csvExporter writes a column for each field of an event; the properties stand
