@@ -17,19 +17,23 @@ func (b *Base) Arrange(users []uint32) (rows []uint32, tied bool) {
 		order[identity] = uint64(user)<<32 | uint64(identity)
 	}
 	slices.Sort(order)
-	for lo, hi := 0, 0; lo < len(order); lo = hi {
-		for hi = lo + 1; hi < len(order) && order[hi]>>32 == order[lo]>>32; hi++ {
+	for len(order) > 0 {
+		n := 1 // identities of one user
+		for n < len(order) && order[n]>>32 == order[0]>>32 {
+			n++
 		}
-		if hi-lo == 1 {
-			from, to := v.of(uint32(order[lo]))
-			for i := from; i < to; i++ {
-				at := &next[v.kinds.at(int(i))]
-				rows[*at] = v.rows[i]
-				*at++
-			}
+		if n > 1 {
+			tied = b.merge(rows, next, order[:n]) || tied
+			order = order[n:]
 			continue
 		}
-		tied = b.merge(rows, next, order[lo:hi]) || tied
+		from, to := v.of(uint32(order[0]))
+		for i := from; i < to; i++ {
+			at := &next[v.kinds.at(int(i))]
+			rows[*at] = v.rows[i]
+			*at++
+		}
+		order = order[1:]
 	}
 	return rows, tied
 }

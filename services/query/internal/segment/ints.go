@@ -12,10 +12,10 @@ import (
 // numbers are symbols themselves, and evenly spread ones cost no more than
 // their bits. Times between events, ranks of values and distances of sorted
 // names come within some hundredths of a bit of their entropy.
+//
+// Numbers have at most 56 bits: with the offset of its first one, what is open
+// of a number then fits into a 64-bit word.
 type integer interface{ ~uint16 | ~uint32 | ~uint64 }
-
-// maxInt is the largest integer: with its offset it fits into a 64-bit word.
-const maxInt = 1<<56 - 1
 
 // symbolOf is v's symbol when m bits below the leading one are in it, and how many bits it leaves open.
 func symbolOf(v uint64, m uint) (symbol uint64, open uint) {

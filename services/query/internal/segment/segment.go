@@ -61,8 +61,6 @@ type Part struct {
 const (
 	magic   = "mdsg"
 	version = 1
-
-	sumLength = 8
 )
 
 // Seal makes a part of any content.
