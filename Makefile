@@ -1,7 +1,7 @@
 # make run     starts everything on this machine     make test   runs every test
 # make help    lists the rest
 .DEFAULT_GOAL := help
-.PHONY: help run run-rabbit demo simulate build sdk test test-go test-sdk test-browser check lint tidy fuzz bench bench-query bench-growth clean
+.PHONY: help run run-rabbit demo simulate build sdk test test-go test-sdk test-browser check lint tidy controls faults fuzz bench bench-query bench-growth clean
 
 GO       ?= go
 GOTOOLS  := $(CURDIR)/bin/tools
@@ -76,6 +76,16 @@ $(GOTOOLS)/golangci-lint:
 
 $(GOTOOLS)/gofumpt:
 	@GOBIN=$(GOTOOLS) GOWORK=off $(GO) install mvdan.cc/gofumpt@$(GOFUMPT)
+
+controls: ## builds that break the promise on purpose: the checker must find each (about 20 minutes)
+	@scripts/need rabbitmq
+	CONTROLS=all $(GO) test -count 1 -timeout 60m -v -run 'TestTheChecker|TestPatches' ./scripts/faults
+
+SEEDS ?= 3
+faults: ## every fault under load, several times, into deploy/RELIABILITY.md (SEEDS=3 times each)
+	@scripts/need rabbitmq
+	FAULTS=all FAULT_SEEDS=$(SEEDS) FAULT_RATE=10000 FAULT_QUIET=10s FAULT_FREEZE=60s RELIABILITY=deploy/RELIABILITY.md \
+		$(GO) test -count 1 -timeout 4h -v -run TestFaults ./scripts/faults
 
 FUZZTIME ?= 30s
 fuzz: ## fuzz everything that reads strangers' bytes (FUZZTIME=30s each)

@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -56,12 +58,15 @@ type checker struct {
 	ledger string
 	load   *exec.Cmd
 	said   bytes.Buffer
+
+	read    int64 // bytes of the ledger that are counted
+	answers map[string]int
 }
 
 // loading starts the load; it goes on until stop.
 func (s *system) loading(seed int, flags ...string) *checker {
 	s.t.Helper()
-	c := &checker{t: s.t, s: s, ledger: filepath.Join(s.t.TempDir(), "ledger.jsonl")}
+	c := &checker{t: s.t, s: s, answers: map[string]int{}, ledger: filepath.Join(s.t.TempDir(), "ledger.jsonl")}
 	s.check = c
 	args := append(c.common("load"),
 		"-collector", s.collector.url(), "-seed", fmt.Sprint(seed), "-duration", "10m",
@@ -141,38 +146,60 @@ func quiet() string {
 	return "3s"
 }
 
-// answered counts the answers of one kind in the ledger: a status, or the
-// name of why there was none.
-func (c *checker) answered(kind string) (n int) {
+// answered counts the answers of some kinds in the ledger, separated by "|": a
+// status, or the name of why there was none.
+func (c *checker) answered(kinds string) (n int) {
 	c.t.Helper()
-	f, err := os.Open(c.ledger)
-	if err != nil {
-		return 0 // not begun yet
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 16<<20)
-	for lines.Scan() {
-		var line struct {
-			Done *struct {
-				Try    int
-				Status int
-				Error  string
-			}
-		}
-		if !bytes.HasPrefix(lines.Bytes(), []byte(`{"done"`)) || json.Unmarshal(lines.Bytes(), &line) != nil || line.Done.Try < 0 {
-			continue
-		}
-		if fmt.Sprint(line.Done.Status) == kind || line.Done.Error != "" && strings.Contains(line.Done.Error, kind) {
-			n++
-		}
+	c.readOn()
+	for kind := range strings.SplitSeq(kinds, "|") {
+		n += c.answers[kind]
 	}
 	return n
 }
 
-// until waits for so many more answers of a kind.
-func (c *checker) until(kind string, more int) {
+// readOn takes the lines that were added to the ledger since it was last read.
+func (c *checker) readOn() {
 	c.t.Helper()
-	want := c.answered(kind) + more
-	eventually(c.t, fmt.Sprintf("%d more answers %q; the load says %s", more, kind, c.said.String()), func() bool { return c.answered(kind) >= want })
+	f, err := os.Open(c.ledger)
+	if err != nil {
+		return // not begun yet
+	}
+	defer f.Close()
+	if _, err := f.Seek(c.read, io.SeekStart); err != nil {
+		c.t.Fatal(err)
+	}
+	lines := bufio.NewReaderSize(f, 1<<20)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			return // the rest of the line is on its way
+		}
+		c.read += int64(len(line))
+		c.count(line)
+	}
+}
+
+func (c *checker) count(line []byte) {
+	var l struct {
+		Done struct {
+			Try    int
+			Status int
+			Error  string
+		}
+	}
+	if !bytes.HasPrefix(line, []byte(`{"done"`)) || json.Unmarshal(line, &l) != nil || l.Done.Try < 0 {
+		return
+	}
+	kind := l.Done.Error
+	if l.Done.Status != 0 {
+		kind = strconv.Itoa(l.Done.Status)
+	}
+	c.answers[kind]++
+}
+
+// until waits for so many more answers of some kinds.
+func (c *checker) until(kinds string, more int) {
+	c.t.Helper()
+	want := c.answered(kinds) + more
+	eventually(c.t, fmt.Sprintf("%d more answers %q", more, kinds), func() bool { return c.answered(kinds) >= want })
 }

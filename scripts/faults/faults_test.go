@@ -80,8 +80,13 @@ var faults = []fault{
 		name: "queue full", injected: "the queue takes 40 messages and the consumer is stopped, then started", env: []string{"ANALYTICS_QUEUE_MAX_MESSAGES=40"},
 		do: func(s *system, c *checker) {
 			s.consumer.kill()
-			c.until("503", 20)
+			c.until("200|503", 150)
 			s.again(s.consumer)
+		},
+		expect: func(t *testing.T, r *report) {
+			if r.Requests["503"].Count == 0 {
+				t.Error("a full queue refused nothing")
+			}
 		},
 	},
 	{
@@ -145,6 +150,17 @@ var faults = []fault{
 			if err := s.rabbit.Resume(); err != nil {
 				s.t.Fatal(err)
 			}
+		},
+	},
+	{
+		name: "broker frozen, then killed", injected: "RabbitMQ is frozen with SIGSTOP, so that what is written to it is read by nobody, killed, and started again",
+		do: func(s *system, c *checker) {
+			if err := s.rabbit.Pause(); err != nil {
+				s.t.Fatal(err)
+			}
+			c.until("503", 3)
+			s.rabbit.Kill()
+			s.startBroker()
 		},
 	},
 	{

@@ -2,7 +2,6 @@ package faults
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -154,7 +153,7 @@ func eventually(t testing.TB, what string, effect func() bool) {
 	defer tick.Stop()
 	for !effect() {
 		if <-tick.C; time.Now().After(deadline) {
-			t.Fatal(fmt.Sprintf("gave up waiting for %s", what))
+			t.Fatalf("gave up waiting for %s", what)
 		}
 	}
 }
