@@ -427,8 +427,9 @@ func TestACrashAnywhereLeavesNothingAndCountsOnce(t *testing.T) {
 			_, stop := f.replica(d)
 			f.dead(d, id)
 			stop()
-			f.replica(f)
+			_, stop = f.replica(f)
 			job := f.finished(id)
+			stop()
 			job.Counts["segments"] = told["segments"]
 			if job.State != store.JobDone || !maps.Equal(job.Counts, told) {
 				t.Errorf("died at change %d (made: %t): got %s %v, want done %v", n, after, job.State, job.Counts, told)
