@@ -135,34 +135,42 @@ func (b *Bench) heavyBesideRealtime(ctx context.Context, s *Server) ([]Figure, e
 	}, err
 }
 
-// whileIncoming asks the questions alone, and again while events come in.
-func (b *Bench) whileIncoming(ctx context.Context, s *Server) (figures []Figure, err error) {
-	ask := func(q Question) (took []float64, err error) {
-		for turn := range 4 * b.Repetitions { // what comes in does so in bursts
-			_, t, err := s.Ask(ctx, q.Route, q.Body(turn))
-			if err != nil {
+// whileIncoming asks the questions alone and while events come in, in turn.
+func (b *Bench) whileIncoming(ctx context.Context, s *Server) ([]Figure, error) {
+	figures := make([]Figure, len(Questions()))
+	for i, q := range Questions() {
+		figures[i] = Figure{Name: fmt.Sprintf("while %d events/s come in: %s", incoming, q.Name), Unit: "ms", Beside: "quiet", Goal: 1.5}
+	}
+	for range 3 {
+		for i := range figures {
+			if err := b.askAgain(ctx, s, i, &figures[i].Theirs); err != nil {
 				return nil, err
 			}
-			took = append(took, milliseconds(t))
 		}
-		return took, nil
-	}
-	for _, q := range Questions() {
-		f := Figure{Name: q.Name, Unit: "ms", Beside: "quiet", Goal: 1.5}
-		if f.Theirs, err = ask(q); err != nil {
+		stream := b.stream(ctx, s)
+		for i := range figures {
+			if err := b.askAgain(ctx, s, i, &figures[i].Ours); err != nil {
+				return nil, errors.Join(err, stream.stop())
+			}
+		}
+		if err := stream.stop(); err != nil {
 			return nil, err
 		}
-		figures = append(figures, f)
-	}
-	stream := b.stream(ctx, s)
-	defer func() { err = errors.Join(err, stream.stop()) }()
-	for i, q := range Questions() {
-		if figures[i].Ours, err = ask(q); err != nil {
-			return nil, err
-		}
-		figures[i].Name = fmt.Sprintf("while %d events/s come in: %s", incoming, q.Name)
 	}
 	return figures, nil
+}
+
+// askAgain asks a question as often as it is to be repeated.
+func (b *Bench) askAgain(ctx context.Context, s *Server, question int, took *[]float64) error {
+	q := Questions()[question]
+	for turn := range b.Repetitions {
+		_, t, err := s.Ask(ctx, q.Route, q.Body(turn))
+		if err != nil {
+			return err
+		}
+		*took = append(*took, milliseconds(t))
+	}
+	return nil
 }
 
 // visibility is how long after its 200 an event is in answers.
@@ -170,12 +178,7 @@ func (b *Bench) visibility(ctx context.Context, s *Server) (_ []Figure, err erro
 	since := time.Now().UTC().Add(-time.Second)
 	body := fmt.Sprintf(`{"from": %q, "to": %q}`, since.Format(time.RFC3339Nano), since.Add(time.Hour).Format(time.RFC3339Nano))
 	stream := b.stream(ctx, s)
-	running := true
-	defer func() {
-		if running {
-			err = errors.Join(err, stream.stop())
-		}
-	}()
+	defer func() { err = errors.Join(err, stream.stop()) }()
 	var waited []float64
 	look := func() error {
 		var answer struct{ Total int }
@@ -192,7 +195,6 @@ func (b *Bench) visibility(ctx context.Context, s *Server) (_ []Figure, err erro
 			return nil, err
 		}
 	}
-	running = false
 	if err := stream.stop(); err != nil {
 		return nil, err
 	}
@@ -232,28 +234,15 @@ func (b *Bench) stream(ctx context.Context, s *Server) *stream {
 	ctx, cancel := context.WithCancel(ctx)
 	group, ctx := errgroup.WithContext(ctx)
 	t := &stream{cancel: cancel, group: group}
-	requests := make(chan string)
+	due := make(chan string)
 	group.Go(func() error {
-		defer close(requests)
-		bodies := postBodies()
-		pause := time.NewTicker(time.Second * perPost / incoming)
-		defer pause.Stop()
-		for n := 0; ; n++ {
-			select {
-			case <-pause.C:
-			case <-ctx.Done():
-				return nil
-			}
-			select {
-			case requests <- bodies[n%len(bodies)]:
-			case <-ctx.Done():
-				return nil
-			}
-		}
+		defer close(due)
+		onSchedule(ctx, due)
+		return nil
 	})
 	for range senders {
 		group.Go(func() error {
-			for body := range requests {
+			for body := range due {
 				if err := t.send(context.WithoutCancel(ctx), s, body); err != nil {
 					return err
 				}
@@ -262,6 +251,25 @@ func (b *Bench) stream(ctx context.Context, s *Server) *stream {
 		})
 	}
 	return t
+}
+
+// onSchedule hands out requests at the rate, and makes up for what is late.
+func onSchedule(ctx context.Context, due chan<- string) {
+	bodies := postBodies()
+	began := time.Now()
+	for n := 0; ; n++ {
+		wait := time.NewTimer(time.Until(began.Add(time.Duration(n) * time.Second * perPost / incoming)))
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case due <- bodies[n%len(bodies)]:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func (t *stream) send(ctx context.Context, s *Server, body string) error {
