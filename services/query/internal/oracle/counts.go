@@ -189,7 +189,7 @@ func (q *question) realtime() answer {
 		}
 	}
 	return answer{
-		"recent_events_1h": len(rs), "recent_events_5m": len(newest), "online_users": q.users(newest), "per_minute": minutes,
+		"complete": false, "recent_events_1h": len(rs), "recent_events_5m": len(newest), "online_users": q.users(newest), "per_minute": minutes,
 		"top_pages": q.viewed(rs, limit), "top_events": q.top("event_type", byType, rs, limit),
 	}
 }

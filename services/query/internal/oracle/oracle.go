@@ -98,47 +98,25 @@ func (o *Oracle) sessionize() {
 // Answer is what must stand in the answer of a route such as "stats/events";
 // nil when there must be none, because there is no such thing.
 func (o *Oracle) Answer(route string, r Request) map[string]any {
-	if id, is := strings.CutPrefix(route, "users/"); is {
-		return o.read(r).profile(id)
-	}
 	q := o.read(r)
-	switch route {
-	case "events":
-		return q.events()
-	case "stats/events":
-		return q.stats()
-	case "stats/pages":
-		return q.pages()
-	case "summary":
-		return q.summary()
-	case "trends":
-		return q.trends()
-	case "funnel":
-		return q.funnel()
-	case "funnel/users":
-		return q.funnelUsers()
-	case "funnel/explain":
-		return q.funnelExplain()
-	case "retention":
-		return q.retention()
-	case "retention/users":
-		return q.retentionUsers()
-	case "lifecycle":
-		return q.lifecycle()
-	case "stickiness":
-		return q.stickiness()
-	case "paths":
-		return q.paths()
-	case "realtime":
-		return q.realtime()
-	case "heatmap":
-		return q.heatmap()
-	case "recommendations":
-		return q.recommendations()
-	case "export":
-		return q.export()
+	a := q.answer(route)
+	if a != nil && a["complete"] == nil && route != "export" {
+		a["complete"] = q.to < q.now // nothing that happens from now on belongs to it
 	}
-	panic("the oracle has no answer for " + route)
+	return a
+}
+
+func (q *question) answer(route string) answer {
+	if id, is := strings.CutPrefix(route, "users/"); is {
+		return q.profile(id)
+	}
+	reports := map[string]func() answer{
+		"events": q.events, "export": q.export, "stats/events": q.stats, "stats/pages": q.pages, "summary": q.summary, "realtime": q.realtime,
+		"trends": q.trends, "lifecycle": q.lifecycle, "stickiness": q.stickiness, "paths": q.paths,
+		"funnel": q.funnel, "funnel/users": q.funnelUsers, "funnel/explain": q.funnelExplain, "retention": q.retention, "retention/users": q.retentionUsers,
+		"heatmap": q.heatmap, "recommendations": q.recommendations,
+	}
+	return reports[route]()
 }
 
 // question is a request with what its common parameters mean.

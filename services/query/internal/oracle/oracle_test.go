@@ -119,7 +119,7 @@ func (tr *trial) wrong() error {
 
 // everyPage is the list of all pages together, asked for one after another.
 func (tr *trial) everyPage(page map[string]any) (map[string]any, error) {
-	all, limit := page["events"].([]any), 100
+	all, limit, complete := page["events"].([]any), 100, page["complete"]
 	if n, is := tr.request["limit"].(float64); is {
 		limit = int(n)
 	}
@@ -141,7 +141,7 @@ func (tr *trial) everyPage(page map[string]any) (map[string]any, error) {
 		}
 		all = append(all, page["events"].([]any)...)
 	}
-	return map[string]any{"events": all}, nil
+	return map[string]any{"events": all, "complete": complete}, nil
 }
 
 // wrongFiles reads the exports of every format back.

@@ -65,8 +65,9 @@ func (r *record) shown() any {
 func (q *question) profile(id string) answer {
 	user := q.called(id)
 	theirs := records(q.all)
+	whole := true
 	if q.Request["from"] != nil || q.Request["to"] != nil || q.Request["days"] != nil {
-		theirs = q.between(q.from, q.to)
+		theirs, whole = q.between(q.from, q.to), false
 	}
 	theirs = theirs.where(q.passes).where(func(r *record) bool { return r.user == user })
 	if !slices.ContainsFunc(q.all, func(r *record) bool { return r.user == user }) {
@@ -75,7 +76,10 @@ func (q *question) profile(id string) answer {
 	a := answer{
 		"user_id": user, "user_ids": idsOf(theirs, func(r *record) string { return r.UserID }), "anonymous_ids": idsOf(theirs, func(r *record) string { return r.AnonymousID }),
 		"first_seen": nil, "last_seen": nil, "latest": nil, "total_events": len(theirs), "total_sessions": len(theirs.by(bySession)),
-		"by_type": q.top("event_type", byType, theirs, math.MaxInt), "sessions": []any{}, "next_cursor": nil,
+		"by_type": q.top("event_type", byType, theirs, math.MaxInt), "sessions": []any{}, "next_cursor": nil, "ids_complete": true,
+	}
+	if whole {
+		a["complete"] = false
 	}
 	for _, t := range a["by_type"].([]answer) {
 		delete(t, "users")
