@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -40,20 +41,21 @@ func (b *Bench) parts() []part {
 	}
 }
 
-// Run fills what has to be filled and measures. Figures whose answers differ
-// are there too, and the error says so.
+// Run fills what has to be filled and measures. A part that fails does not
+// keep the others from being measured; the error is of all that went wrong, and
+// figures whose answers differ are wrong.
 func (b *Bench) Run(ctx context.Context) (figures []Figure, err error) {
 	if err := b.prepare(ctx); err != nil {
 		return nil, err
 	}
 	for _, p := range b.parts() {
-		if b.Only != "" && !strings.Contains(","+b.Only+",", ","+p.name+",") {
+		if b.Only != "" && !slices.Contains(strings.Split(b.Only, ","), p.name) {
 			continue
 		}
 		b.say("measuring: %s", p.name)
-		more, err := p.measure(ctx)
-		if err != nil {
-			return figures, fmt.Errorf("measure %s: %w", p.name, err)
+		more, wrong := p.measure(ctx)
+		if wrong != nil {
+			err = errors.Join(err, fmt.Errorf("measure %s: %w", p.name, wrong))
 		}
 		figures = append(figures, more...)
 	}
