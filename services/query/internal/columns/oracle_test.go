@@ -279,7 +279,7 @@ func TestAViewShowsWhatTheOracleSays(t *testing.T) {
 		var tales [][]told
 		for _, batch := range batches {
 			g.put(batch)
-			all = append(all, addDisturbed(t, r, table, batch)...)
+			all = append(all, addDisturbed(t, r, table, entryOf(batch), batch)...)
 			if len(kept) > 0 && r.IntN(4) == 0 { // an older View, while rows that no View shows have come
 				i := r.IntN(len(kept))
 				compareTales(t, seed, "a View of before", tell(t, kept[i]), tales[i])
@@ -303,9 +303,8 @@ func TestAViewShowsWhatTheOracleSays(t *testing.T) {
 }
 
 // addDisturbed adds a batch as a follower may: twice, or a part of it first.
-func addDisturbed(t *testing.T, r *rand.Rand, table *Table, batch []event.Event) []event.Event {
+func addDisturbed(t *testing.T, r *rand.Rand, table *Table, entry store.Batch, batch []event.Event) []event.Event {
 	t.Helper()
-	entry := entryOf(batch)
 	if r.IntN(4) == 0 {
 		part := slices.DeleteFunc(slices.Clone(batch), func(event.Event) bool { return r.IntN(2) == 0 })
 		short := table.Add([]store.Batch{entry}, part)

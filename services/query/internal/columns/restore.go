@@ -7,14 +7,13 @@ import (
 	"runtime"
 
 	"github.com/maidian/maidian/pkg/event"
-	"github.com/maidian/maidian/pkg/store"
 	"github.com/maidian/maidian/services/query/internal/sealed"
 	"golang.org/x/sync/errgroup"
 )
 
 // Restore brings the sealed days of a manifest in. Afterwards the events of
 // the open batches must be added with AddOpen, then what the journal names
-// behind the cursor. Days whose events are not those any more that they were
+// from its moment on. Days whose events are not those any more that they were
 // sealed with are built from raw events. After an error nothing is in.
 func (t *Table) Restore(ctx context.Context, m *sealed.Manifest) (err error) {
 	defer func() {
@@ -31,7 +30,7 @@ func (t *Table) Restore(ctx context.Context, m *sealed.Manifest) (err error) {
 		return fmt.Errorf("restore project %s: %w", t.project, err)
 	}
 	t.mu.Lock()
-	t.since = m.Cursor
+	t.since = event.Time(m.Before)
 	for _, o := range m.Open {
 		if o.Applied != sealed.Complete {
 			n := t.batchNumber(o.ID)
@@ -186,11 +185,4 @@ func (t *Table) AddOpen(m *sealed.Manifest, events []event.Event) {
 		}
 	}
 	t.mergeInPassing()
-}
-
-// Covers says whether the entry was in when the project's manifest was written.
-func (t *Table) Covers(entry store.Batch) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return !follows(entry, t.since)
 }

@@ -198,6 +198,12 @@ func (t *Table) rebuild(ctx context.Context, number int32) error {
 		return err
 	}
 	t.mu.Lock()
+	now := t.now()
+	t.mu.Unlock()
+	if err := now.knowOngoing(ctx, number-1); err != nil {
+		return err
+	}
+	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.replace(t.hotDay(number), content)
 }
@@ -247,15 +253,15 @@ func (t *Table) registerLocked(b *segment.Base) (identities, kinds []uint32) {
 	return identities, kinds
 }
 
-// Manifest says what a start needs to know, when all that the journal named up
-// to the cursor is in but for what is owed; nil while something waits.
-func (t *Table) Manifest(cursor store.Cursor, owed []store.Batch) *sealed.Manifest {
+// Manifest says what a start needs to know, when all that the journal named
+// before a moment is in but for what is owed; nil while something waits.
+func (t *Table) Manifest(before event.Time, owed []store.Batch) *sealed.Manifest {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.asleep > 0 {
 		return nil
 	}
-	m := &sealed.Manifest{Cursor: cursor, Days: []sealed.Day{}, Open: []sealed.Open{}}
+	m := &sealed.Manifest{Before: int64(before), Days: []sealed.Day{}, Open: []sealed.Open{}}
 	var open bitset
 	for _, h := range t.days {
 		switch {

@@ -1,8 +1,8 @@
 package columns
 
 import (
-	"cmp"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -110,10 +110,10 @@ type Table struct {
 	flights      map[flightKey]*flight
 	merged       time.Time // when the last merge ended
 	mergeTook    time.Duration
-	asleep       int          // quiet days that something has come for: no View is made before they are whole
-	since        store.Cursor // what the journal named up to here is in, unless it is listed
-	listed       bitset       // batches that a manifest named: applied says how many of their events are in
-	opened       bitset       // those of them whose rows on open days were added
+	asleep       int        // quiet days that something has come for: no View is made before they are whole
+	since        event.Time // what the journal named before is in, unless it is listed
+	listed       bitset     // batches that a manifest named: applied says how many of their events are in
+	opened       bitset     // those of them whose rows on open days were added
 	scratch      []byte
 }
 
@@ -152,7 +152,7 @@ func (t *Table) empty() {
 	t.days, t.byNumber = nil, make(map[int32]*hot)
 	t.dictionaries, t.flights = make(map[string]*shelf), make(map[flightKey]*flight)
 	t.newest, t.rows, t.waiting, t.asleep = 0, 0, 0, 0
-	t.since, t.listed, t.opened = store.Cursor{}, nil, nil
+	t.since, t.listed, t.opened = math.MinInt64, nil, nil
 }
 
 // Rows is how many events are in.
@@ -170,7 +170,7 @@ func (t *Table) Has(entry store.Batch) int {
 	if n, ok := t.batches.lookup(t.scratch); ok && (t.applied[n] > 0 || t.listed.has(n)) {
 		return int(t.applied[n])
 	}
-	if !follows(entry, t.since) {
+	if entry.WrittenAt < t.since {
 		return live(entry)
 	}
 	return 0
@@ -178,11 +178,6 @@ func (t *Table) Has(entry store.Batch) int {
 
 // live is how many of the entry's events can be read.
 func live(entry store.Batch) int { return entry.Stored - entry.Erased }
-
-// follows says whether an entry stands behind a place in the journal.
-func follows(entry store.Batch, c store.Cursor) bool {
-	return cmp.Or(cmp.Compare(entry.WrittenAt, c.WrittenAt), cmp.Compare(entry.ID, c.ID), cmp.Compare(entry.Project, c.Project)) > 0
-}
 
 // Add puts in the events of journal entries, as they were read back by batch
 // id. An entry counts once, however often it is added. The entries of which

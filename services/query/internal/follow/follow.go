@@ -172,7 +172,7 @@ func (f *Follower) first(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.readFrom(ctx, from, func() {
+	_, err = f.readFrom(ctx, store.Cursor{WrittenAt: from}, func() {
 		if time.Now().After(progress) {
 			progress = time.Now().Add(progressEvery)
 			f.log.Info("loading the journal", zap.Int64("events", f.loaded.Load()), zap.Stringer("written", f.newest))

@@ -16,9 +16,9 @@ import (
 // whatever the clocks say.
 const created = event.Time(time.Hour / time.Millisecond)
 
-// restore brings in what is sealed, and says from where on the journal must be
+// restore brings in what is sealed, and says from when on the journal must be
 // read. It can be called again after an error.
-func (f *Follower) restore(ctx context.Context) (from store.Cursor, err error) {
+func (f *Follower) restore(ctx context.Context) (from event.Time, err error) {
 	if f.options.Shelf == nil {
 		return from, nil
 	}
@@ -27,41 +27,39 @@ func (f *Follower) restore(ctx context.Context) (from store.Cursor, err error) {
 		return from, err
 	}
 	for i, p := range projects {
-		cursor, err := f.restoreProject(ctx, p)
+		since, err := f.restoreProject(ctx, p)
 		if err != nil {
 			return from, err
 		}
-		if i == 0 || before(cursor, from) {
-			from = cursor
+		if i == 0 || since < from {
+			from = since
 		}
 	}
-	f.newest = max(f.newest, from.WrittenAt)
+	f.newest = max(f.newest, from)
 	return from, nil
 }
 
-func before(a, b store.Cursor) bool { return a.WrittenAt < b.WrittenAt }
-
-// restoreProject returns the place in the journal up to which the project is in.
-func (f *Follower) restoreProject(ctx context.Context, p store.Project) (store.Cursor, error) {
+// restoreProject returns the moment before which what the journal names of the project is in.
+func (f *Follower) restoreProject(ctx context.Context, p store.Project) (event.Time, error) {
 	if m := f.restored[p.ID]; m != nil {
-		return m.Cursor, f.takeOpen(ctx, p.ID, m)
+		return event.Time(m.Before), f.takeOpen(ctx, p.ID, m)
 	}
 	m, err := f.options.Shelf.Manifest(ctx, p.ID)
 	if err != nil {
-		return store.Cursor{}, err
+		return 0, err
 	}
 	if m == nil {
-		return store.Cursor{WrittenAt: p.CreatedAt - created}, nil
+		return p.CreatedAt - created, nil
 	}
 	start := time.Now()
 	if err := f.tables.Project(p.ID).Restore(ctx, m); err != nil {
-		return store.Cursor{}, err
+		return 0, err
 	}
 	f.restored[p.ID] = m
 	rows := f.tables.Project(p.ID).Rows()
 	f.loaded.Add(int64(rows))
 	f.log.Info("sealed days restored", zap.String("project", p.ID), zap.Int("days", len(m.Days)), zap.Int("events", rows), zap.Duration("took", time.Since(start)))
-	return m.Cursor, f.takeOpen(ctx, p.ID, m)
+	return event.Time(m.Before), f.takeOpen(ctx, p.ID, m)
 }
 
 // openAtOnce is how many open batches are read at a time.
@@ -84,14 +82,14 @@ func (f *Follower) takeOpen(ctx context.Context, project string, m *sealed.Manif
 	return nil
 }
 
-// settled is up to where the journal is in, but for what is owed.
+// settled is the moment before which what the journal names is in, but for what is owed.
 type settled struct {
-	cursor store.Cursor
+	before event.Time
 	owed   []store.Batch
 }
 
 func (f *Follower) noteSettled() {
-	s := &settled{cursor: store.Cursor{WrittenAt: min(f.newest, event.TimeOf(time.Now())) - event.Time(f.options.Overlap.Milliseconds())}}
+	s := &settled{before: min(f.newest, event.TimeOf(time.Now())) - event.Time(f.options.Overlap.Milliseconds())}
 	for _, d := range f.short {
 		s.owed = append(s.owed, d.entry)
 	}
@@ -131,7 +129,7 @@ func (f *Follower) sealProject(ctx context.Context, project string, written map[
 	if !sealedAny && now.Sub(written[project]) < manifestEvery {
 		return nil
 	}
-	m := table.Manifest(upTo.cursor, owed)
+	m := table.Manifest(upTo.before, owed)
 	if m == nil {
 		return nil
 	}

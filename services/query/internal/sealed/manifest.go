@@ -6,16 +6,15 @@ import (
 	"fmt"
 
 	"github.com/cespare/xxhash/v2"
-	"github.com/maidian/maidian/pkg/store"
 	"github.com/maidian/maidian/services/query/internal/segment"
 )
 
 // Manifest is what a start needs to know of a project: with its sealed days and
-// its open batches, all is in that the journal named up to the cursor.
+// its open batches, all is in that the journal named before a moment.
 type Manifest struct {
-	Cursor store.Cursor `json:"cursor"`
-	Days   []Day        `json:"days"` // ascending
-	Open   []Open       `json:"open"`
+	Before int64  `json:"before"` // milliseconds since 1970
+	Days   []Day  `json:"days"`   // ascending
+	Open   []Open `json:"open"`
 }
 
 // Day is a sealed day of a manifest.
