@@ -59,11 +59,8 @@ func Pages(ctx context.Context, v *columns.View, r PagesRequest) (*PagesAnswer, 
 		return nil, err
 	}
 	s := newPageStats(events)
-	for i := range events.days {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		s.addDay(i)
+	if err := s.count(ctx); err != nil {
+		return nil, err
 	}
 	all := s.stats()
 	lo := min(r.Offset, len(all))
@@ -90,6 +87,7 @@ type pageStats struct {
 	titles []event.Value
 	page   []pageSums
 	views  *pairs
+	users  []int
 	visits *visits
 }
 
@@ -100,10 +98,34 @@ type pageSums struct {
 }
 
 func newPageStats(events *reading) *pageStats {
-	s := &pageStats{events: events, urls: events.values("page_url"), titles: events.values("page_title"), visits: &visits{make([]visit, events.sessions)}}
+	s := &pageStats{events: events, urls: events.values("page_url"), titles: events.values("page_title"), visits: &visits{}}
 	s.page = make([]pageSums, len(s.urls))
 	s.views = newPairs(len(s.urls), events.who.count)
 	return s
+}
+
+// count goes through the days for each of three things at the same time; none
+// of them needs what another finds.
+func (s *pageStats) count(ctx context.Context) error {
+	ways := []func(ctx context.Context) error{s.countViews, s.countVisits, s.addUp}
+	return parallel(ctx, len(ways), func(ctx context.Context, i int) error { return ways[i](ctx) })
+}
+
+// eachRun calls visit with the days' rows of a type that were sent with a page,
+// and which of them count. Pages are codes by row, from the run's first on.
+func (s *pageStats) eachRun(ctx context.Context, eventType string, visit func(dayIndex int, run columns.Run, pages []uint32, keep []bool)) error {
+	var pages []uint32
+	for i, d := range s.events.days {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if n, ok := d.RunOf(eventType); ok {
+			run := d.Runs()[n]
+			pages = s.events.column(i, "page_url").Codes.Unpack(pages[:0], run.Lo, run.Hi)
+			visit(i, run, pages, s.events.keep(i, run.Lo, run.Hi, s.events.match))
+		}
+	}
+	return ctx.Err()
 }
 
 // mean is a sum and how many it is of.
@@ -128,51 +150,70 @@ func (m *mean) value() *float64 {
 	return &rounded
 }
 
-func (s *pageStats) addDay(dayIndex int) {
-	keep, who := s.events.passing(dayIndex), s.events.units(dayIndex)
-	for _, run := range s.events.days[dayIndex].Runs() {
-		switch run.Type {
-		case pageView:
-			s.addViews(dayIndex, run, keep, who)
-		case pageLeave:
-			s.addLeaves(dayIndex, run, keep)
+func (s *pageStats) countViews(ctx context.Context) error {
+	err := s.eachRun(ctx, pageView, func(dayIndex int, run columns.Run, pages []uint32, keep []bool) {
+		who := s.events.units(dayIndex)
+		for i, page := range pages {
+			if page != 0 && (keep == nil || keep[i]) {
+				user, has := who.of(run.Lo + i)
+				s.views.add(page, user, has)
+			}
 		}
-	}
+	})
+	s.users = s.views.distinct()
+	return err
 }
 
-func (s *pageStats) addViews(dayIndex int, run columns.Run, keep passing, who units) {
-	d := s.events.days[dayIndex]
-	urls, titles := s.events.column(dayIndex, "page_url"), s.events.column(dayIndex, "page_title")
-	loads, durations := s.events.column(dayIndex, "load_time"), s.events.column(dayIndex, "duration")
-	for row := run.Lo; row < run.Hi; row++ {
-		url := urls.Codes.At(row)
-		if !keep.has(row) || url == 0 {
-			continue
+func (s *pageStats) countVisits(ctx context.Context) error {
+	var sessions []uint32
+	return s.eachRun(ctx, pageView, func(dayIndex int, run columns.Run, pages []uint32, keep []bool) {
+		d := s.events.days[dayIndex]
+		sessions = d.Sessions().Unpack(sessions[:0], run.Lo, run.Hi)
+		s.visits.makeRoom(sessions)
+		times := d.Times()[run.Lo:run.Hi]
+		for i, page := range pages {
+			if page != 0 && (keep == nil || keep[i]) {
+				s.visits.add(sessions[i], page, d.Start()+event.Time(times[i]))
+			}
 		}
-		user, has := who.of(row)
-		s.views.add(url, user, has)
-		at, sums := timeOf(d, row), &s.page[url]
-		s.visits.add(d.Sessions().At(row), url, at)
-		sums.load.add(loads.At(row))
-		sums.duration.add(durations.At(row))
-		if title := titles.Codes.At(row); title != 0 && (sums.title == 0 || at >= sums.titled) {
-			sums.title, sums.titled = title, at
-		}
-	}
+	})
 }
 
-func (s *pageStats) addLeaves(dayIndex int, run columns.Run, keep passing) {
-	urls, durations := s.events.column(dayIndex, "page_url"), s.events.column(dayIndex, "duration")
-	for row := run.Lo; row < run.Hi; row++ {
-		if url := urls.Codes.At(row); keep.has(row) && url != 0 {
-			s.page[url].duration.add(durations.At(row))
+// addUp adds up what few rows have: times and titles.
+func (s *pageStats) addUp(ctx context.Context) error {
+	var codes []uint32
+	err := s.eachRun(ctx, pageView, func(dayIndex int, run columns.Run, pages []uint32, keep []bool) {
+		s.eachSent(&codes, "load_time", dayIndex, run, pages, keep, func(_ int, p *pageSums, v event.Value) { p.load.add(v) })
+		s.eachSent(&codes, "duration", dayIndex, run, pages, keep, func(_ int, p *pageSums, v event.Value) { p.duration.add(v) })
+		titles := &s.events.column(dayIndex, "page_title").Codes
+		s.eachSent(&codes, "page_title", dayIndex, run, pages, keep, func(row int, p *pageSums, v event.Value) {
+			if at := timeOf(s.events.days[dayIndex], row); p.title == 0 || at >= p.titled {
+				p.title, p.titled = titles.At(row), at
+			}
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return s.eachRun(ctx, pageLeave, func(dayIndex int, run columns.Run, pages []uint32, keep []bool) {
+		s.eachSent(&codes, "duration", dayIndex, run, pages, keep, func(_ int, p *pageSums, v event.Value) { p.duration.add(v) })
+	})
+}
+
+// eachSent calls visit for the rows that have a value of a column.
+func (s *pageStats) eachSent(codes *[]uint32, name string, dayIndex int, run columns.Run, pages []uint32, keep []bool, visit func(row int, p *pageSums, v event.Value)) {
+	column := s.events.column(dayIndex, name)
+	*codes = column.Codes.Unpack((*codes)[:0], run.Lo, run.Hi)
+	for i, code := range *codes {
+		if code != 0 && pages[i] != 0 && (keep == nil || keep[i]) {
+			visit(run.Lo+i, &s.page[pages[i]], column.Values[code])
 		}
 	}
 }
 
 // stats are the pages that were viewed, most views first.
 func (s *pageStats) stats() []PageStat {
-	views, users := s.views.rows, s.views.distinct()
+	views, users := s.views.rows, s.users
 	entries, bounces, exits := s.visits.count(len(s.page))
 	stats := make([]PageStat, 0, len(s.page))
 	for n, sums := range s.page {
@@ -197,9 +238,7 @@ func (s *pageStats) stats() []PageStat {
 
 // visits is what page views sessions had. Of equal times, the view that is
 // met first is the earlier one.
-type visits struct {
-	sessions []visit // by session number
-}
+type visits struct{ bySession[visit] }
 
 type visit struct {
 	first, last         event.Time
@@ -208,7 +247,7 @@ type visit struct {
 }
 
 func (v *visits) add(session, page uint32, at event.Time) {
-	s := &v.sessions[session]
+	s := &v.sessions[session-v.base]
 	if s.views == 0 || at < s.first {
 		s.first, s.firstPage = at, page
 	}

@@ -57,6 +57,18 @@ func (r *reading) passing(dayIndex int) passing {
 	return keep
 }
 
+// prepare finds out of all days which rows pass, so that several goroutines may ask.
+func (r *reading) prepare(ctx context.Context) error {
+	return parallel(ctx, len(r.days), func(ctx context.Context, i int) error {
+		r.passing(i)
+		return ctx.Err()
+	})
+}
+
+// unfiltered says that all events in the range count, by user: then days know
+// how many there are.
+func (r *reading) unfiltered() bool { return r.match == nil && r.who.unit.Kind == UserUnit }
+
 // units are those whom a report counts, by row of a day.
 type units struct {
 	numbers *columns.Codes

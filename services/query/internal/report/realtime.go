@@ -2,6 +2,7 @@ package report
 
 import (
 	"context"
+	"slices"
 
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/services/query/internal/columns"
@@ -54,30 +55,104 @@ func Realtime(ctx context.Context, v *columns.View, r RealtimeRequest) (*Realtim
 		"per_minute":       "events in each of the last 30 minutes, the current one last; a minute ends a whole number of minutes before as_of",
 		"top":              "top_pages and top_events are of the last hour",
 	})}
-	online := newTally(events.who.count)
-	types := newTypeStats(events.who.count)
-	for i, d := range events.days {
-		keep, who := events.passing(i), events.units(i)
-		types.add(d, keep, who)
-		for row := range d.Len() {
-			if !keep.has(row) {
-				continue
-			}
-			age := max(0, r.Now-timeOf(d, row))
-			answer.RecentEvents1h++
-			answer.addMinute(age)
-			if age < 5*minute {
-				answer.RecentEvents5m++
-				if u, ok := who.of(row); ok {
-					online.add(u)
-				}
-			}
+	now := newMoments(events)
+	for i := range events.days {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		now.add(i, r.Now, answer)
+	}
+	answer.OnlineUsers = now.online.distinct()[0]
+	answer.TopEvents = first(now.types(), r.Limit)
+	answer.TopPages = viewedPages(first(now.pages(), r.Limit))
+	return answer, ctx.Err()
+}
+
+// moments is the few events of the last hour: no set of all users is made for them.
+type moments struct {
+	events         *reading
+	online         *pairs // in one group
+	ofType, ofPage *pairs
+	names          []string // of types
+	rows           []uint32 // of a day, in the range
+}
+
+func newMoments(events *reading) *moments {
+	m := &moments{events: events, names: events.typeNames(), online: newPairs(1, events.who.count)}
+	m.ofType = newPairs(len(m.names), events.who.count)
+	m.ofPage = newPairs(len(events.values("page_url")), events.who.count)
+	return m
+}
+
+func (m *moments) add(dayIndex int, now event.Time, answer *RealtimeAnswer) {
+	d, who := m.events.days[dayIndex], m.events.units(dayIndex)
+	pages := &m.events.column(dayIndex, "page_url").Codes
+	lo, hi, _ := m.events.inRange(d)
+	m.rows = rowsBetween(m.rows, d.Times(), lo, hi)
+	var keep []bool
+	if m.events.match != nil && len(m.rows) > 0 {
+		keep = m.events.passing(dayIndex)
+	}
+	run, kind := -1, uint32(0)
+	for _, row := range m.rows {
+		for run < 0 || int(row) >= d.Runs()[run].Hi {
+			run++
+			kind = uint32(slices.Index(m.names, d.Runs()[run].Type))
+		}
+		if keep != nil && !keep[row] {
+			continue
+		}
+		user, has := who.of(int(row))
+		m.ofType.add(kind, user, has)
+		if page := pages.At(int(row)); page != 0 && m.names[kind] == pageView {
+			m.ofPage.add(page, user, has)
+		}
+		if answer.add(max(0, now-timeOf(d, int(row)))) {
+			m.online.add(0, user, has)
 		}
 	}
-	answer.OnlineUsers = online.n
-	answer.TopEvents = first(types.stats(), r.Limit)
-	answer.TopPages = viewedPages(first(events.valueStats("page_url", pageView), r.Limit))
-	return answer, ctx.Err()
+}
+
+// rowsBetween are the rows with times from lo to hi. Most have other ones, so
+// that it takes no branches.
+func rowsBetween(rows, times []uint32, lo, hi uint32) []uint32 {
+	rows = slices.Grow(rows[:0], len(times))[:len(times)]
+	n := 0
+	for row, at := range times {
+		rows[n] = uint32(row)
+		in := 0
+		if at-lo <= hi-lo {
+			in = 1
+		}
+		n += in
+	}
+	return rows[:n]
+}
+
+func (m *moments) types() []TypeStat {
+	stats := []TypeStat{}
+	for n, users := range m.ofType.distinct() {
+		if rows := m.ofType.rows[n]; rows > 0 {
+			stats = append(stats, TypeStat{m.names[n], rows, users})
+		}
+	}
+	sortTypes(stats)
+	return stats
+}
+
+func (m *moments) pages() []ValueStat {
+	return valueStatsOf("page_url", m.events.values("page_url"), m.ofPage)
+}
+
+// add counts an event of that age; true when it is one of the last minutes.
+func (a *RealtimeAnswer) add(age event.Time) bool {
+	a.RecentEvents1h++
+	a.addMinute(age)
+	if age >= 5*minute {
+		return false
+	}
+	a.RecentEvents5m++
+	return true
 }
 
 func (a *RealtimeAnswer) addMinute(age event.Time) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/services/query/internal/columns"
 )
 
@@ -50,16 +49,18 @@ func Stats(ctx context.Context, v *columns.View, r StatsRequest) (*StatsAnswer, 
 	if err != nil {
 		return nil, err
 	}
-	types, byDay := newTypeStats(events.who.count), newDayStats(buckets, events.who.count)
-	for i, d := range events.days {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		keep, who := events.passing(i), events.units(i)
-		types.add(d, keep, who)
-		byDay.add(d, keep, who)
+	if err := events.prepare(ctx); err != nil {
+		return nil, err
 	}
-	answer := &StatsAnswer{ByType: types.stats(), ByDay: byDay.stats(), Definition: r.defined(definition{
+	byType, err := events.typeStats(ctx)
+	if err != nil {
+		return nil, err
+	}
+	byDay, err := events.dayStats(ctx, buckets)
+	if err != nil {
+		return nil, err
+	}
+	answer := &StatsAnswer{ByType: byType, ByDay: byDay, Definition: r.defined(definition{
 		"users": "distinct " + r.Unit.words(),
 		"date":  "days of the time zone " + r.Timezone + ", days without events included",
 	})}
@@ -69,116 +70,83 @@ func Stats(ctx context.Context, v *columns.View, r StatsRequest) (*StatsAnswer, 
 	return answer, nil
 }
 
-// typeStats counts by event type. What it keeps is where the rows are; the
-// users are counted one type after another in the same memory.
-type typeStats struct {
-	parts   map[string][]typeRun
-	numbers int // of units
+// typeStats are the types that occur, most frequent first.
+func (r *reading) typeStats(ctx context.Context) ([]TypeStat, error) {
+	names := r.typeNames()
+	stats := make([]TypeStat, len(names))
+	pieces := r.pieces(nil)
+	err := parallel(ctx, len(names), func(ctx context.Context, i int) error {
+		var err error
+		stats[i].EventType = names[i]
+		stats[i].Count, stats[i].Users, err = r.tally(ctx, selection{event: names[i]}, pieces)
+		return err
+	})
+	stats = slices.DeleteFunc(stats, func(s TypeStat) bool { return s.Count == 0 })
+	sortTypes(stats)
+	return stats, err
 }
 
-type typeRun struct {
-	run  columns.Run
-	keep passing
-	who  units
-}
-
-func newTypeStats(numbers int) *typeStats { return &typeStats{map[string][]typeRun{}, numbers} }
-
-func (s *typeStats) add(d *columns.Day, keep passing, who units) {
-	for _, run := range d.Runs() {
-		s.parts[run.Type] = append(s.parts[run.Type], typeRun{run, keep, who})
-	}
-}
-
-// stats are the types that occur, most frequent first.
-func (s *typeStats) stats() []TypeStat {
-	stats := make([]TypeStat, 0, len(s.parts))
-	users := newTally(s.numbers)
-	for name, parts := range s.parts {
-		users.clear()
-		count := 0
-		for _, p := range parts {
-			count += p.count(users)
-		}
-		if count > 0 {
-			stats = append(stats, TypeStat{name, count, users.n})
-		}
-	}
+// sortTypes puts the most frequent first.
+func sortTypes(stats []TypeStat) {
 	slices.SortFunc(stats, func(a, b TypeStat) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.EventType, b.EventType))
 	})
-	return stats
 }
 
-func (p *typeRun) count(users *tally) (n int) {
-	for row := p.run.Lo; row < p.run.Hi; row++ {
-		if !p.keep.has(row) {
-			continue
-		}
-		n++
-		if u, ok := p.who.of(row); ok {
-			users.add(u)
+func (s *source) typeNames() []string {
+	var names []string
+	for _, d := range s.days {
+		for _, run := range d.Runs() {
+			if !slices.Contains(names, run.Type) {
+				names = append(names, run.Type)
+			}
 		}
 	}
-	return n
+	return names
 }
 
-// dayStats counts by day of a time zone. A UTC day reaches into two or three of
-// them, so only those that can still get rows have a set of users.
-type dayStats struct {
-	buckets *Buckets
-	counts  []int
-	users   []int
-	open    map[int]*tally
-	numbers int
+// dayStats counts by day of a time zone.
+func (r *reading) dayStats(ctx context.Context, b *Buckets) ([]DayStat, error) {
+	stats, pieces := make([]DayStat, b.Len()), r.pieces(b.Starts)
+	labels := b.Labels()
+	return stats, parallel(ctx, len(stats), func(ctx context.Context, i int) error {
+		var err error
+		stats[i].Date = labels[i]
+		stats[i].Count, stats[i].Users, err = r.tally(ctx, selection{event: AnyEvent}, inBucket(pieces, i))
+		return err
+	})
 }
 
-func newDayStats(b *Buckets, numbers int) *dayStats {
-	return &dayStats{b, make([]int, b.Len()), make([]int, b.Len()), map[int]*tally{}, numbers}
+// tally counts the rows that pass of those that are selected in the pieces, and whose they are.
+func (r *reading) tally(ctx context.Context, sel selection, pieces []piece) (rows, users int, err error) {
+	if r.unfiltered() {
+		rows, users = r.countUsers([]selection{sel}, pieces)
+		return rows, users, ctx.Err()
+	}
+	seen := newTally(r.who.count)
+	for _, p := range pieces {
+		for _, run := range r.days[p.day].Runs() {
+			if ctx.Err() != nil {
+				return 0, 0, ctx.Err()
+			}
+			if sel.reads(run.Type) {
+				rows += r.tallyRun(seen, p, run)
+			}
+		}
+	}
+	return rows, seen.n, ctx.Err()
 }
 
-func (s *dayStats) add(d *columns.Day, keep passing, who units) {
-	first := max(0, s.buckets.Index(d.Start()))
-	s.close(first)
-	for row, at := range d.Times() {
-		if !keep.has(row) {
+func (r *reading) tallyRun(seen *tally, p piece, run columns.Run) (rows int) {
+	keep, who, times := r.passing(p.day), r.units(p.day), r.days[p.day].Times()
+	for row := run.Lo; row < run.Hi; row++ {
+		if !keep.has(row) || times[row] < p.lo || times[row] > p.hi {
 			continue
 		}
-		bucket := first
-		for t := d.Start() + event.Time(at); t >= s.buckets.EndOf(bucket); {
-			bucket++
-		}
-		s.counts[bucket]++
+		rows++
 		if u, ok := who.of(row); ok {
-			s.set(bucket).add(u)
+			seen.add(u)
 		}
 	}
-}
-
-func (s *dayStats) set(bucket int) *tally {
-	t := s.open[bucket]
-	if t == nil {
-		t = newTally(s.numbers)
-		s.open[bucket] = t
-	}
-	return t
-}
-
-// close takes the count of users of each bucket before one, which gets no more rows.
-func (s *dayStats) close(before int) {
-	for bucket, t := range s.open {
-		if bucket < before {
-			s.users[bucket] = t.n
-			delete(s.open, bucket)
-		}
-	}
-}
-
-func (s *dayStats) stats() []DayStat {
-	s.close(s.buckets.Len())
-	stats := make([]DayStat, s.buckets.Len())
-	for i, label := range s.buckets.Labels() {
-		stats[i] = DayStat{label, s.counts[i], s.users[i]}
-	}
-	return stats
+	return rows
 }

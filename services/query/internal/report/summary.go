@@ -82,14 +82,13 @@ func Summary(ctx context.Context, v *columns.View, r SummaryRequest) (*SummaryAn
 	before := r.Common
 	before.From, before.To = r.previous()
 	answer := &SummaryAnswer{PreviousRange: Span{before.From, before.To}, Definition: summaryDefinition(&r)}
-	var err error
-	if answer.Previous, err = overview(ctx, v, &before); err != nil {
-		return nil, err
-	}
-	if answer.Overview, err = overview(ctx, v, &r.Common); err != nil {
-		return nil, err
-	}
-	return answer, r.tops(ctx, v, answer)
+	return answer, r.tops(ctx, v, answer, func(ctx context.Context) (err error) {
+		answer.Previous, err = overview(ctx, v, &before)
+		return err
+	}, func(ctx context.Context) (err error) {
+		answer.Overview, err = overview(ctx, v, &r.Common)
+		return err
+	})
 }
 
 func summaryDefinition(r *SummaryRequest) definition {
@@ -128,24 +127,13 @@ func overview(ctx context.Context, v *columns.View, c *Common) (o Overview, err 
 		return o, err
 	}
 	counted, users := newTally(events.who.count), newTally(v.UserCount())
-	seen := make([]sessionSpan, events.sessions)
-	for i, d := range events.days {
+	seen := &sessionSpans{}
+	for i := range events.days {
 		if err := ctx.Err(); err != nil {
 			return o, err
 		}
-		keep, who := events.passing(i), events.units(i)
-		for row := range d.Len() {
-			if !keep.has(row) {
-				continue
-			}
-			o.TotalEvents++
-			users.add(d.Users()[row])
-			if u, ok := who.of(row); ok {
-				counted.add(u)
-			}
-			seen[d.Sessions().At(row)].add(timeOf(d, row))
-		}
-		o.addTypes(d, keep, events.column(i, "amount"), seen)
+		o.addDay(events, i, seen)
+		events.addUnits(i, counted, users)
 	}
 	o.ActiveUsers = counted.n
 	o.addSessions(seen)
@@ -153,23 +141,65 @@ func overview(ctx context.Context, v *columns.View, c *Common) (o Overview, err 
 	return o, err
 }
 
-// addTypes adds what only some types of event tell: page views and purchases.
-func (o *Overview) addTypes(d *columns.Day, keep passing, amounts *columns.Column, seen []sessionSpan) {
+// addUnits adds those who are counted, and the users, of a day.
+func (r *reading) addUnits(dayIndex int, counted, users *tally) {
+	keep, who := r.passing(dayIndex), r.units(dayIndex)
+	if r.unfiltered() {
+		lo, hi, _ := r.inRange(r.days[dayIndex])
+		for _, t := range []*tally{counted, users} {
+			r.days[dayIndex].Part(columns.AnyType, lo, hi).AddTo(t.bits)
+			t.n = userSet(t.bits).len()
+		}
+		return
+	}
+	for row, user := range r.days[dayIndex].Users() {
+		if !keep.has(row) {
+			continue
+		}
+		users.add(user)
+		if u, ok := who.of(row); ok {
+			counted.add(u)
+		}
+	}
+}
+
+// addDay adds a day's events to the sessions, and what only some types tell:
+// page views and purchases.
+func (o *Overview) addDay(events *reading, dayIndex int, seen *sessionSpans) {
+	d, keep, amounts := events.days[dayIndex], events.passing(dayIndex), events.column(dayIndex, "amount")
 	for _, run := range d.Runs() {
-		for row := run.Lo; row < run.Hi; row++ {
-			if !keep.has(row) {
+		spans := seen.of(d.Sessions(), run)
+		times := d.Times()[run.Lo:run.Hi]
+		for i, session := range seen.numbers {
+			if !keep.has(run.Lo + i) {
 				continue
 			}
+			o.TotalEvents++
+			s := &spans[session-seen.base]
+			s.add(d.Start() + event.Time(times[i]))
 			switch run.Type {
 			case pageView:
 				o.PageViews++
-				seen[d.Sessions().At(row)].views++
+				s.views++
 			case purchase:
-				amount, _ := numberOf(amounts.At(row))
+				amount, _ := numberOf(amounts.At(run.Lo + i))
 				o.Revenue += amount
 			}
 		}
 	}
+}
+
+// sessionSpans are sessions by number.
+type sessionSpans struct {
+	bySession[sessionSpan]
+	numbers []uint32 // of a run's rows
+}
+
+// of makes room for the sessions of a run, and puts their numbers into numbers.
+func (s *sessionSpans) of(sessions *columns.Codes, run columns.Run) []sessionSpan {
+	s.numbers = sessions.Unpack(s.numbers[:0], run.Lo, run.Hi)
+	s.makeRoom(s.numbers)
+	return s.sessions
 }
 
 // sessionSpan is how long a session was seen.
@@ -187,11 +217,11 @@ func (s *sessionSpan) add(at event.Time) {
 	s.first, s.last = min(s.first, at), max(s.last, at)
 }
 
-func (o *Overview) addSessions(seen []sessionSpan) {
+func (o *Overview) addSessions(seen *sessionSpans) {
 	var length event.Time
 	viewing, bounced := 0, 0
-	for i := range seen {
-		s := &seen[i]
+	for i := range seen.sessions {
+		s := &seen.sessions[i]
 		if !s.seen {
 			continue
 		}
@@ -219,14 +249,10 @@ func newUsers(ctx context.Context, v *columns.View, from event.Time, users *tall
 		if err != nil {
 			return 0, err
 		}
-		d := days[0]
-		for row, u := range d.Users() {
-			if d.Start()+event.Time(d.Times()[row]) < from && users.has(u) {
-				known.add(u)
-			}
-		}
+		before := min(day, from-start)
+		days[0].Part(columns.AnyType, 0, uint32(before-1)).AddTo(known.bits)
 	}
-	return users.n - known.n, nil
+	return users.n - userSet(users.bits).shared(known.bits), nil
 }
 
 // breakdowns are the lists of a summary: a property, the only type that counts
@@ -255,8 +281,8 @@ type breakdownList struct {
 	set            func([]ValueStat)
 }
 
-// tops fills the lists and the hours.
-func (r *SummaryRequest) tops(ctx context.Context, v *columns.View, a *SummaryAnswer) error {
+// tops fills the lists and the hours, all and other work at the same time.
+func (r *SummaryRequest) tops(ctx context.Context, v *columns.View, a *SummaryAnswer, work ...func(ctx context.Context) error) error {
 	lists := a.breakdowns()
 	names := make([]string, len(lists))
 	for i, l := range lists {
@@ -266,21 +292,29 @@ func (r *SummaryRequest) tops(ctx context.Context, v *columns.View, a *SummaryAn
 	if err != nil {
 		return err
 	}
-	types, hours := newTypeStats(events.who.count), hourly{calendar: r.Calendar}
-	for i, d := range events.days {
-		keep := events.passing(i)
-		types.add(d, keep, events.units(i))
-		hours.add(d, keep)
+	if err := events.prepare(ctx); err != nil {
+		return err
 	}
-	a.TopEvents = first(types.stats(), r.Limit)
-	a.Hours = hours.counts
 	for _, l := range lists {
-		if err := ctx.Err(); err != nil {
+		work = append(work, func(ctx context.Context) error {
+			stats, err := events.valueStats(ctx, l.property, l.only)
+			l.set(first(stats, r.Limit))
 			return err
-		}
-		l.set(first(events.valueStats(l.property, l.only), r.Limit))
+		})
 	}
-	return nil
+	work = append(work, func(ctx context.Context) error {
+		types, err := events.typeStats(ctx)
+		a.TopEvents = first(types, r.Limit)
+		return err
+	}, func(ctx context.Context) error {
+		hours := hourly{calendar: r.Calendar}
+		for i, d := range events.days {
+			hours.add(d, events.passing(i))
+		}
+		a.Hours = hours.counts
+		return ctx.Err()
+	})
+	return parallel(ctx, len(work), func(ctx context.Context, i int) error { return work[i](ctx) })
 }
 
 func first[T any](list []T, n int) []T { return list[:min(n, len(list))] }
@@ -311,23 +345,32 @@ func (h *hourly) add(d *columns.Day, keep passing) {
 
 // valueStats counts by the value of a property, in the events of one type or
 // of all, most frequent first. Events without a value are left out.
-func (r *reading) valueStats(property, only string) []ValueStat {
+func (r *reading) valueStats(ctx context.Context, property, only string) ([]ValueStat, error) {
 	values := r.values(property)
 	counts := newPairs(len(values), r.who.count)
+	var codes []uint32
 	for i, d := range r.days {
-		keep, who, codes := r.passing(i), r.units(i), &r.column(i, property).Codes
+		keep, who := r.passing(i), r.units(i)
 		for _, run := range d.Runs() {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
 			if only != "" && run.Type != only {
 				continue
 			}
-			for row := run.Lo; row < run.Hi; row++ {
-				if code := codes.At(row); keep.has(row) && code != 0 {
+			codes = r.column(i, property).Codes.Unpack(codes[:0], run.Lo, run.Hi)
+			for k, code := range codes {
+				if row := run.Lo + k; code != 0 && keep.has(row) {
 					user, has := who.of(row)
 					counts.add(code, user, has)
 				}
 			}
 		}
 	}
+	return valueStatsOf(property, values, counts), ctx.Err()
+}
+
+func valueStatsOf(property string, values []event.Value, counts *pairs) []ValueStat {
 	stats := []ValueStat{}
 	users := counts.distinct()
 	for code, n := range counts.rows {

@@ -1,6 +1,9 @@
 package report
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // tally counts distinct numbers, exactly.
 type tally struct {
@@ -47,6 +50,12 @@ func (p *pairs) add(group, user uint32, has bool) {
 
 // distinct is, by group, of how many users its rows are.
 func (p *pairs) distinct() []int {
+	switch {
+	case len(p.users) < p.numbers/16:
+		return p.distinctOfFew()
+	case len(p.rows) <= 64:
+		return p.distinctInFew()
+	}
 	sorted, starts := p.byGroup()
 	distinct := make([]int, len(p.rows))
 	last := make([]uint32, p.numbers) // by user: one more than the last group in which it was seen
@@ -56,6 +65,31 @@ func (p *pairs) distinct() []int {
 				last[u] = uint32(g) + 1
 				distinct[g]++
 			}
+		}
+	}
+	return distinct
+}
+
+// distinctOfFew sorts the rows: less work than to look at room for every user.
+func (p *pairs) distinctOfFew() []int {
+	distinct, all := make([]int, len(p.rows)), make([]uint64, len(p.users))
+	for i, user := range p.users {
+		all[i] = uint64(p.groups[i])<<32 | uint64(user)
+	}
+	slices.Sort(all)
+	for _, pair := range slices.Compact(all) {
+		distinct[pair>>32]++
+	}
+	return distinct
+}
+
+// distinctInFew has a bit for each group and user.
+func (p *pairs) distinctInFew() []int {
+	distinct, seen := make([]int, len(p.rows)), make([]uint64, p.numbers)
+	for i, user := range p.users {
+		if bit := uint64(1) << p.groups[i]; seen[user]&bit == 0 {
+			seen[user] |= bit
+			distinct[p.groups[i]]++
 		}
 	}
 	return distinct
@@ -87,4 +121,26 @@ func percent(part, whole int) float64 {
 		return 0
 	}
 	return math.Round(1000*float64(part)/float64(whole)) / 10
+}
+
+// bySession is something for each session. Numbers of sessions of a few days
+// are close together, so that room for those between is not too much.
+type bySession[T any] struct {
+	base     uint32 // the number of the first one
+	sessions []T    // by number, less base
+}
+
+// makeRoom makes room for these sessions.
+func (s *bySession[T]) makeRoom(numbers []uint32) {
+	least, most := slices.Min(numbers), slices.Max(numbers)
+	if len(s.sessions) == 0 {
+		s.base = least
+	}
+	if least < s.base {
+		s.sessions = slices.Concat(make([]T, s.base-least), s.sessions)
+		s.base = least
+	}
+	if more := int(most-s.base) + 1 - len(s.sessions); more > 0 {
+		s.sessions = append(s.sessions, make([]T, more)...)
+	}
 }
