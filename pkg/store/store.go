@@ -64,6 +64,9 @@ type Events interface {
 	// those who follow the journal learn of it. Ids that are not there are left
 	// out. After an error any part may be done; calling again does the rest.
 	EraseEvents(ctx context.Context, project string, ids []string, at event.Time) error
+
+	// ErasedEvents are the ids of the tombstones of these batches, in no order.
+	ErasedEvents(ctx context.Context, project string, batches []string) ([]string, error)
 }
 
 // Batch is the journal's entry for one message and project: the proof of what

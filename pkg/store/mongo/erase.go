@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -72,6 +73,26 @@ func (s *Store) graves(ctx context.Context, filter bson.D) (graves []tombstone, 
 	return graves, cursor.All(ctx, &graves)
 }
 
+func (s *Store) gravesOf(ctx context.Context, project string, batches []string) ([]tombstone, error) {
+	return s.graves(ctx, bson.D{
+		{Key: "batch_id", Value: bson.D{{Key: "$in", Value: batches}}}, {Key: "project", Value: project}, {Key: "erased", Value: true},
+	})
+}
+
+// ErasedEvents is described by store.Events.
+func (s *Store) ErasedEvents(ctx context.Context, project string, batches []string) (ids []string, err error) {
+	for some := range slices.Chunk(batches, batchesAtOnce) {
+		graves, err := s.gravesOf(ctx, project, some)
+		if err != nil {
+			return nil, kind(ctx, fmt.Sprintf("read what was erased of %d batches", len(batches)), err)
+		}
+		for _, t := range graves {
+			ids = append(ids, strings.TrimPrefix(t.Key, key(project, "")))
+		}
+	}
+	return ids, nil
+}
+
 // recordErased counts the tombstones of batches into their journal entries: all
 // of them, so that an erasure that broke off can be made again. They only grow
 // in number, so of two that count at once the larger is right.
@@ -82,9 +103,7 @@ func (s *Store) recordErased(ctx context.Context, project string, batches map[st
 	}
 	slices.Sort(ids)
 	for some := range slices.Chunk(ids, batchesAtOnce) {
-		graves, err := s.graves(ctx, bson.D{
-			{Key: "batch_id", Value: bson.D{{Key: "$in", Value: some}}}, {Key: "project", Value: project}, {Key: "erased", Value: true},
-		})
+		graves, err := s.gravesOf(ctx, project, some)
 		if err != nil {
 			return err
 		}

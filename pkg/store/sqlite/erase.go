@@ -51,3 +51,31 @@ func (t *transaction) recordErased(project, batch string, at event.Time) error {
 		WHERE batch_id = ? AND project = ?`, int64(at), batch, project)
 	return err
 }
+
+// ErasedEvents is described by store.Events.
+func (s *Store) ErasedEvents(ctx context.Context, project string, batches []string) (ids []string, err error) {
+	for _, batch := range batches {
+		some, err := s.erasedOf(ctx, project, batch)
+		if err != nil {
+			return nil, s.kind(ctx, "read what was erased of batch "+batch, err)
+		}
+		ids = append(ids, some...)
+	}
+	return ids, nil
+}
+
+func (s *Store) erasedOf(ctx context.Context, project, batch string) (ids []string, err error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT event_id FROM events WHERE batch_id = ? AND project = ? AND body = '{}'`, batch, project)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}

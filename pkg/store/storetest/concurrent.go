@@ -175,6 +175,7 @@ func endedContext(t *testing.T, h Harness) {
 		"EventsOfBatches":   func() error { return s.EventsOfBatches(ended, "demo", []string{"a"}, never) },
 		"Event":             func() error { _, err := s.Event(ended, "demo", "a-00000"); return err },
 		"EraseEvents":       func() error { return s.EraseEvents(ended, "demo", []string{"a-00000"}, 1) },
+		"ErasedEvents":      func() error { _, err := s.ErasedEvents(ended, "demo", []string{"a"}); return err },
 		"RecordBatches":     func() error { return s.RecordBatches(ended, []store.Batch{{ID: "b"}}) },
 		"Batches":           func() error { _, err := s.Batches(ended, store.Cursor{}, 10); return err },
 		"PutDeadLetters":    func() error { return s.PutDeadLetters(ended, []store.DeadLetter{{ID: "d"}}) },

@@ -28,6 +28,15 @@ func without(events []event.Event, places ...int) (rest []event.Event) {
 	return rest
 }
 
+func wantErased(t testing.TB, s store.Store, project string, batches []string, want ...string) {
+	t.Helper()
+	got, err := s.ErasedEvents(t.Context(), project, batches)
+	slices.Sort(got)
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("erased of %v: got %v, %v; want %v", batches, got, err, want)
+	}
+}
+
 func erasure(t *testing.T, h Harness) {
 	s := h.fresh(t)
 	first, second := batchOf("b1", "e", 5), batchOf("b2", "f", 3)
@@ -51,6 +60,11 @@ func erasure(t *testing.T, h Harness) {
 	}
 	wantEvents(t, read(t, s, "demo", "b1", "b2"), slices.Concat(without(first, 1, 3), second[1:]))
 	wantEvents(t, read(t, s, "other", "b1"), theirs)
+
+	wantErased(t, s, "demo", []string{"b1", "b2", "unknown"}, "e-00001", "e-00003", "f-00000")
+	wantErased(t, s, "demo", []string{"b2"}, "f-00000")
+	wantErased(t, s, "demo", nil)
+	wantErased(t, s, "other", []string{"b1"})
 
 	// The entries say so, and come behind what a follower may have seen.
 	entries[0].Erased, entries[0].WrittenAt = 2, 1767225600005
