@@ -2,7 +2,9 @@ package allinone
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,20 +25,30 @@ import (
 
 // openStore opens MongoDB where one is named, else SQLite in the data directory.
 func (s *System) openStore(ctx context.Context) (err error) {
-	switch {
-	case s.cfg.UseMongo:
-		s.Store, err = openMongo(ctx, s.cfg.Mongo)
-	case s.cfg.Memory:
-		s.Store, err = openSQLite(ctx, sqlite.Memory)
-	default:
-		s.Store, err = openSQLite(ctx, s.cfg.path("store"))
-	}
-	if err != nil {
+	if s.Store, err = s.cfg.openStore(ctx); err != nil {
 		return err
 	}
 	s.Store = recent.Over(s.Store, mostRecent)
 	s.parts = append(s.parts, &part{name: "store", stop: func(context.Context) error { return s.Store.Close() }})
 	return s.demoProject(ctx)
+}
+
+func (c *Config) openStore(ctx context.Context) (store.Store, error) {
+	switch {
+	case c.UseMongo:
+		return openMongo(ctx, c.Mongo)
+	case c.Memory:
+		return openSQLite(ctx, sqlite.Memory)
+	}
+	return openSQLite(ctx, c.path("store"))
+}
+
+// OpenData opens the store that a system has left or, on MongoDB, uses.
+func (c *Config) OpenData(ctx context.Context) (store.Store, error) {
+	if _, err := os.Stat(c.path("store")); !c.UseMongo && err != nil {
+		return nil, fmt.Errorf("there is no data of maidian serve: %w", err)
+	}
+	return c.openStore(ctx)
 }
 
 // mostRecent is the most events that wait in memory to be followed: a few seconds' worth.

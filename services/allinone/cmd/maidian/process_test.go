@@ -328,6 +328,26 @@ func TestDeadLettersAreListedReplayedAndDiscarded(t *testing.T) {
 	}
 }
 
+func TestSegmentsAreVerifiedWhileNothingRuns(t *testing.T) {
+	dir := t.TempDir()
+	missing := maidian(t, "segments", "verify", "-data", dir)
+	if code := missing.exit(); code != 1 || !strings.Contains(missing.text(), "no data") {
+		t.Errorf("without data: exit code %d, %q", code, missing.text())
+	}
+	server := newDoors(t).serve(t, dir)
+	busy := maidian(t, "segments", "rebuild", "-data", dir)
+	if code := busy.exit(); code != 1 || strings.Count(strings.TrimSpace(busy.text()), "\n") != 0 {
+		t.Errorf("beside a running one: exit code %d and\n%s\nwant 1 and one line", code, busy.text())
+	}
+	server.kill()
+	for _, word := range []string{"verify", "rebuild"} {
+		p := maidian(t, "segments", word, "-data", dir, "-project", "demo")
+		if code := p.exit(); code != 0 || p.text() != "no day is sealed there\n" {
+			t.Errorf("segments %s: exit code %d, %q", word, code, p.text())
+		}
+	}
+}
+
 func TestDemoPrintsTheShopsTables(t *testing.T) {
 	p := maidian(t, "demo", "-once", "-memory", "-file", "", "-listen", "127.0.0.1:0", "-query-listen", "127.0.0.1:0")
 	if code := p.exit(); code != 0 {
@@ -341,7 +361,7 @@ func TestDemoPrintsTheShopsTables(t *testing.T) {
 }
 
 func TestCommandLinesThatMeanNothing(t *testing.T) {
-	for _, args := range [][]string{{}, {"nonsense"}, {"serve", "-nonsense"}, {"serve", "word"}, {"import"}, {"import", "a", "b"}, {"simulate", "-rate", "-1"}, {"dead-letters"}, {"dead-letters", "bury"}, {"dead-letters", "discard"}} {
+	for _, args := range [][]string{{}, {"nonsense"}, {"serve", "-nonsense"}, {"serve", "word"}, {"import"}, {"import", "a", "b"}, {"simulate", "-rate", "-1"}, {"dead-letters"}, {"dead-letters", "bury"}, {"dead-letters", "discard"}, {"segments"}, {"segments", "burn"}, {"segments", "verify", "-from", "yesterday"}} {
 		p := maidian(t, args...)
 		if code := p.exit(); code != 2 || p.text() == "" {
 			t.Errorf("maidian %v: exit code %d, output %q", args, code, p.text())
