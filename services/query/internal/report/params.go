@@ -111,6 +111,7 @@ func (p *Params) close() {
 	}
 	slices.Sort(names)
 	slices.Sort(p.known)
+	p.known = slices.Compact(p.known)
 	if like := nearest(names[0], p.known); like != "" {
 		p.fail(names[0], "is not a parameter here; did you mean %q?", like)
 		return

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"strconv"
 
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/fault"
@@ -66,15 +67,13 @@ func (s *numberSum) join(o *numberSum) {
 // total is the sum to 15 digits, so that 0.1 + 0.2 is 0.3.
 func (s *numberSum) total() float64 { return digits15(s.sum + s.rest) }
 
+// digits15 goes by way of digits: a power of ten is no exact number.
 func digits15(v float64) float64 {
-	if v == 0 || math.IsNaN(v) || math.IsInf(v, 0) {
+	rounded, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 15, 64), 64)
+	if err != nil { // above the largest number
 		return v
 	}
-	scale := math.Pow(10, 14-math.Floor(math.Log10(math.Abs(v))))
-	if rounded := math.Round(v*scale) / scale; !math.IsInf(scale, 0) && scale != 0 && !math.IsNaN(rounded) {
-		return rounded
-	}
-	return v
+	return rounded
 }
 
 // count fills the cells, each series as it is quickest.
