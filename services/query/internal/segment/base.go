@@ -22,7 +22,7 @@ type Base struct {
 	Ends  []int    // by type: the rows of Types[i] end before Ends[i], where those of the next begin
 
 	Identities Names // names first, ascending; then anonymous ids, ascending
-	Anonymous  int   // how many of them are names
+	Anonymous  int   // how many of them are names, and so where anonymous ids begin
 
 	Identity []uint32 // by row: an index into Identities
 	Times    []uint32 // by row: milliseconds since the day's start
@@ -320,7 +320,7 @@ func (b *Base) checkRows() error {
 				return fmt.Errorf("row %d has identity %d of %d and time %d", row, b.Identity[row], len(seen), b.Times[row])
 			}
 			seen[b.Identity[row]] = true
-			if row > lo && b.place64(row-1) > b.place64(row) {
+			if row > lo && b.sortKey(row-1) > b.sortKey(row) {
 				return fmt.Errorf("row %d stands behind its place", row)
 			}
 		}
@@ -331,8 +331,8 @@ func (b *Base) checkRows() error {
 	return nil
 }
 
-// place64 orders the rows of a type.
-func (b *Base) place64(row int) uint64 { return uint64(b.Identity[row])<<32 | uint64(b.Times[row]) }
+// sortKey orders the rows of a type.
+func (b *Base) sortKey(row int) uint64 { return uint64(b.Identity[row])<<32 | uint64(b.Times[row]) }
 
 func (b *Base) checkMeetings() error {
 	for i, m := range b.Meetings {

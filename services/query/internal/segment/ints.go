@@ -44,7 +44,7 @@ func encodeInts[T integer](w *writer, values []T) []byte {
 			break
 		}
 		symbols, open := split(sample, try)
-		if size := len(w.huffman(symbols, false)) + len(open); least < 0 || size < least {
+		if size := len(w.shortest(symbols, false)) + len(open); least < 0 || size < least {
 			m, least = try, size
 		}
 		if most < 2<<try { // all are symbols already
@@ -53,7 +53,7 @@ func encodeInts[T integer](w *writer, values []T) []byte {
 	}
 	symbols, open := split(values, m)
 	b := binary.AppendUvarint([]byte{byte(m)}, most)
-	b = append(b, w.huffman(symbols, true)...)
+	b = append(b, w.shortest(symbols, true)...)
 	return append(b, open...)
 }
 

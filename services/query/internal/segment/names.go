@@ -249,7 +249,7 @@ func (w *writer) fixed(names [][]byte, length int, sorted bool) {
 		for i, name := range names {
 			plane[i] = name[at]
 		}
-		w.b = append(w.b, w.huffman(plane, false)...)
+		w.b = append(w.b, w.shortest(plane, false)...)
 	}
 }
 

@@ -3,7 +3,10 @@ package segment
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/maidian/maidian/pkg/event"
 )
 
 // seal makes all the parts of a day, by name.
@@ -125,5 +128,36 @@ func TestWhatIsSealedComesBack(t *testing.T) {
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
+	}
+}
+
+// TestFreakDaysComeBack has days of which a part holds far more than its bytes
+// let expect, and one with more types than a byte can tell apart.
+func TestFreakDaysComeBack(t *testing.T) {
+	many := make([]seen, 100_000)
+	for i := range many {
+		many[i] = seen{kind: "click", identity: "a", batch: fmt.Sprint("b", i>>16), position: uint16(i), session: "s", values: []event.Value{event.TextValue("x")}}
+	}
+	alike := make([]seen, 2000)
+	for i := range alike {
+		alike[i] = seen{kind: "click", identity: fmt.Sprint(strings.Repeat("very ", 1000), "long ", 10_000+i), batch: "b", position: uint16(i)}
+	}
+	kinds := make([]seen, 3000)
+	for i := range kinds {
+		kinds[i] = seen{kind: fmt.Sprint("kind ", i%300), identity: fmt.Sprint(i % 7), time: uint32(i * i), batch: "b", position: uint16(i)}
+	}
+	for name, events := range map[string][]seen{"one visitor at one instant": many, "long names": alike, "300 types": kinds} {
+		t.Run(name, func(t *testing.T) {
+			w := wholeOf("demo", -1, events)
+			got, err := load(w.seal(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantSame(t, got, w)
+			users := make([]uint32, got.base.Identities.Len())
+			if rows, _ := got.base.Arrange(users); len(rows) != len(events) {
+				t.Errorf("%d rows arranged, want %d", len(rows), len(events))
+			}
+		})
 	}
 }

@@ -34,15 +34,15 @@ const (
 
 // stream writes bytes in the shortest way.
 func (w *writer) stream(b []byte) {
-	w.b = append(w.b, w.huffman(b, true)...)
+	w.b = append(w.b, w.shortest(b, true)...)
 }
 
 // huffBlock is how many bytes share a Huffman table.
 const huffBlock = 1 << 17
 
-// huffman is the stream of b in the shortest way; whether that might be zstd is
+// shortest is the stream of b in the shortest way; whether that might be zstd is
 // up to the caller, because it takes long to find out.
-func (w *writer) huffman(b []byte, orZstd bool) []byte {
+func (w *writer) shortest(b []byte, orZstd bool) []byte {
 	if len(b) == 0 {
 		return nil
 	}
@@ -188,7 +188,7 @@ func (r *reader) end() error {
 		r.unzstd.Close()
 	}
 	for r.err == nil && r.at < len(r.b) {
-		if r.byte() != 0 { // see holds
+		if r.byte() != 0 { // see body
 			r.fail("something stands behind its end")
 		}
 	}
