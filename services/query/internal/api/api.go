@@ -36,6 +36,7 @@ type Options struct {
 	ExportDeadline time.Duration // of one export
 	Heavy          int           // heavy queries at a time
 	Exports        int           // exports at a time
+	MaxAnswer      int           // bytes of one answer; 0: 64 MiB
 	TrustedProxies []string
 	Journal        Journal
 	Now            func() time.Time
@@ -43,6 +44,9 @@ type Options struct {
 
 // MaxBody is the most bytes of a request's body.
 const MaxBody = 1 << 20
+
+// maxAnswer is the most bytes of an answer, exports aside, which are streamed.
+const maxAnswer = 64 << 20
 
 // API answers requests.
 type API struct {

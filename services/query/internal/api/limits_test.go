@@ -155,3 +155,13 @@ func TestAQueryEndsWhenItsCallerHasGone(t *testing.T) {
 	<-ended
 	s.get(shopKey, "summary").ok().has("overview.total_events", `7`)
 }
+
+func TestAnAnswerHasALargestSize(t *testing.T) {
+	s := startWith(t, api.Options{MaxAnswer: 2000})
+	s.send("shop", aMorning()...)
+	s.get(shopKey, "realtime").ok()
+	a := s.get(shopKey, "trends", "series", `["*"]`, "interval", "hour", "days", "30")
+	if message, _ := a.json("error.message").(string); a.status != http.StatusUnprocessableEntity || a.json("error.code") != "answer_too_large" || !strings.Contains(message, "2000") {
+		t.Errorf("got %d %.200s, want 422 that names the limit", a.status, a.body)
+	}
+}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -129,7 +130,11 @@ func (a *API) answer(ctx context.Context, r read, project string, query any, run
 	if err != nil {
 		return nil, err
 	}
-	return envelope(query, a.freshness(v), answer)
+	body, err := envelope(query, a.freshness(v), answer)
+	if limit := cmp.Or(a.options.MaxAnswer, maxAnswer); err == nil && len(body) > limit {
+		return nil, fault.New(fault.Exceeded, "answer_too_large", "the answer would have %d bytes, the limit is %d; shorten the range, or ask for fewer buckets, values or entries", len(body), limit)
+	}
+	return body, err
 }
 
 // fail answers with an error, unless the caller has gone.

@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"context"
 	"encoding/base64"
 	"slices"
 
@@ -24,14 +25,14 @@ const (
 
 	defaultGroups = 25
 	maxTopGroups  = 1000
-	maxGroups     = 1_000_000
 )
 
-func tooManyGroups(field string) error {
-	return &fault.Error{
-		Kind: fault.Exceeded, Code: "too_many_groups", Field: field,
-		Message: "the property has more than " + decimal(maxGroups) + " different values here; filter, or break down by another one",
-	}
+// groups is the budget for the totals that are kept by value of a breakdown.
+func (c *Common) groups(ctx context.Context) (context.Context, *budget, func()) {
+	return withBudget(ctx, c.Limits.Groups, &fault.Error{
+		Kind: fault.Exceeded, Code: "too_many_groups", Field: "breakdown",
+		Message: "more than " + decimal(c.Limits.Groups) + " totals by value would be kept; filter, or break down by a property with fewer values",
+	})
 }
 
 // breakdown reads the parameter breakdown: a property's name, or an object. With
@@ -119,16 +120,26 @@ func (t *touch) valueOf(h *hit) uint32 {
 }
 
 // each calls yield for each value that the actor belongs to, with the hits that
-// count for it. It may be called by several goroutines at once.
-func (t *touch) each(hits []hit, yield func(value uint32, hits []hit)) {
+// count for it, until ctx ends. It may be called by several goroutines at once.
+func (t *touch) each(ctx context.Context, hits []hit, yield func(value uint32, hits []hit)) {
 	switch t.breakdown.Attribution {
 	case "all_events":
+		byValue := map[uint32][]hit{}
+		for i := range hits {
+			byValue[t.valueOf(&hits[i])] = append(byValue[t.valueOf(&hits[i])], hits[i])
+		}
 		for _, value := range t.valuesIn(hits, ^uint32(0)) {
-			yield(value, t.only(hits, func(h *hit) bool { return t.valueOf(h) == value }))
+			if ctx.Err() != nil {
+				return
+			}
+			yield(value, byValue[value])
 		}
 	case "step":
 		step := uint32(1) << *t.breakdown.StepIndex
 		for _, value := range t.valuesIn(hits, step) {
+			if ctx.Err() != nil {
+				return
+			}
 			yield(value, t.without(hits, step, value))
 		}
 	case "last_touch":
@@ -143,12 +154,11 @@ func (t *touch) valuesIn(hits []hit, steps uint32) []uint32 {
 	var values []uint32
 	for i := range hits {
 		if hits[i].steps&steps != 0 {
-			if v := t.valueOf(&hits[i]); !slices.Contains(values, v) {
-				values = append(values, v)
-			}
+			values = append(values, t.valueOf(&hits[i]))
 		}
 	}
-	return values
+	slices.Sort(values)
+	return slices.Compact(values)
 }
 
 func (t *touch) only(hits []hit, keep func(h *hit) bool) []hit {

@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"context"
 	"math/bits"
 	"slices"
 
@@ -120,6 +121,9 @@ func (c *chain) beats(o *chain) bool {
 //     the first of them that it can serve.
 type finder struct {
 	plan plan
+	ctx  context.Context // ends the search in the middle of an actor; nil: nothing does
+	work int             // units since the search began, see stopped
+	over bool            // ctx has ended
 
 	hits   []hit
 	groups []group
@@ -183,6 +187,15 @@ func (f *finder) entries(hits []hit, yield func(at event.Time)) {
 			yield(f.groups[i].at)
 		}
 	}
+}
+
+// stopped says that the search is to end. It is asked at each unit of work, and
+// asks ctx at one in 1024.
+func (f *finder) stopped() bool {
+	if f.work++; f.work%1024 == 0 && f.ctx != nil && f.ctx.Err() != nil {
+		f.over = true
+	}
+	return f.over
 }
 
 // prepare groups the hits and finds the void starts; false when there is no first step.
@@ -266,6 +279,9 @@ func (f *finder) bestOrdered(within starts) chain {
 	best, depth := int32(-1), 0
 	var since event.Time // when that depth was reached
 	for i := range f.groups {
+		if f.stopped() {
+			break
+		}
 		g := &f.groups[i]
 		if g.steps == 0 {
 			continue
@@ -579,6 +595,9 @@ func (f *finder) voidOrdered() {
 		f.attempts[p] = f.attempts[p][:0]
 	}
 	for i := range f.groups {
+		if f.stopped() {
+			break
+		}
 		g := &f.groups[i]
 		f.group = i
 		if g.hi-g.lo > 1 {
@@ -667,6 +686,9 @@ type strictRun struct {
 func (f *finder) bestStrict(within starts) chain {
 	best := int32(-1)
 	for i := range f.groups {
+		if f.stopped() {
+			break
+		}
 		if !f.isStart(i, within) {
 			continue
 		}
@@ -704,6 +726,9 @@ func (f *finder) runStrict(i int) strictRun {
 	r.note(f, ends, g.at)
 	r.alive = ends
 	for i++; i < len(f.groups) && len(r.alive) > 0; i++ {
+		if f.stopped() {
+			break
+		}
 		g = &f.groups[i]
 		if start := f.nodes[r.alive[0]].start; g.at-start > f.plan.window || !f.goesOn(start, g.at) {
 			break
@@ -762,6 +787,9 @@ func (f *finder) bestByPosition(nodes []int32) []int32 {
 // voidStrict marks the starts whose attempt meets an excluded event.
 func (f *finder) voidStrict() {
 	for i := range f.groups {
+		if f.stopped() {
+			break
+		}
 		if f.void[i] || f.groups[i].steps&1 == 0 {
 			continue
 		}
@@ -773,6 +801,9 @@ func (f *finder) voidStrict() {
 
 func (f *finder) spoilStrict(start int, reached []event.Time) {
 	for i := start; i < len(f.groups) && f.groups[i].at-f.groups[start].at <= f.plan.window; i++ {
+		if f.stopped() {
+			break
+		}
 		for others := f.groups[i].others; others != 0; others &= others - 1 {
 			x := f.plan.exclusions[bits.TrailingZeros32(others)]
 			if at := f.groups[i].at; reached[x.from] < at && at < reached[x.to] {
@@ -827,6 +858,9 @@ func (f *finder) mostSteps(within starts) (from, depth int) {
 func (f *finder) eachStart(i int, within starts, yield func(i int, t *stepTally) bool) {
 	var t stepTally
 	for end := i; i < len(f.groups); i++ {
+		if f.stopped() {
+			break
+		}
 		g := &f.groups[i]
 		for ; end < len(f.groups) && f.groups[end].at-g.at <= f.plan.window; end++ {
 			t.count(f.hits[f.groups[end].lo:f.groups[end].hi], 1)

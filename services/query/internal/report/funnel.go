@@ -341,14 +341,15 @@ func (r *FunnelRequest) open(ctx context.Context, v *columns.View) (*funnel, err
 	return f, nil
 }
 
-// each calls visit for every actor with events, in several goroutines; part
-// says in which partition, so that results need no lock.
-func (f *funnel) each(ctx context.Context, parts []partition, visit func(part int, find *finder, actor uint32, hits []hit)) error {
-	return eachPartition(ctx, parts, func(ctx context.Context, i int, p partition) error {
-		g := gather{source: f.source, actors: f.actors, selections: f.stepEvents, exclusions: f.exclude, all: f.between}
-		find := &finder{plan: f.plan}
-		return g.run(ctx, p, func(actor uint32, hits []hit) { visit(i, find, actor, hits) })
-	})
+// each calls visit for every actor with events, in several goroutines; worker
+// says in which, so that results need no lock.
+func (f *funnel) each(ctx context.Context, parts []partition, visit func(worker int, find *finder, actor uint32, hits []hit)) error {
+	find := make([]finder, processors())
+	for i := range find {
+		find[i].plan, find[i].ctx = f.plan, ctx
+	}
+	g := gather{source: f.source, actors: f.actors, selections: f.stepEvents, exclusions: f.exclude, all: f.between}
+	return g.each(ctx, parts, func(worker int, actor uint32, hits []hit) { visit(worker, &find[worker], actor, hits) })
 }
 
 // steps is the view of steps, with breakdowns when asked.
@@ -371,32 +372,34 @@ func (f *funnel) steps(ctx context.Context) ([]StepResult, []FunnelBreakdown, er
 // totals adds up every actor's chain, and those by value of the breakdown.
 func (f *funnel) totals(ctx context.Context) (*stepTotal, map[uint32]*stepTotal, error) {
 	parts := f.actors.partitions()
-	totals := make([]stepTotal, len(parts))
-	groups := make([]map[uint32]*stepTotal, len(parts))
-	err := f.each(ctx, parts, func(part int, find *finder, _ uint32, hits []hit) {
+	totals := make([]stepTotal, processors())
+	groups := make([]map[uint32]*stepTotal, processors())
+	ctx, kept, done := f.request.groups(ctx)
+	defer done()
+	err := f.each(ctx, parts, func(worker int, find *finder, _ uint32, hits []hit) {
 		c := find.best(hits, anytime)
-		totals[part].add(&f.plan, &c)
+		totals[worker].add(&f.plan, &c)
 		if f.touch == nil {
 			return
 		}
-		if groups[part] == nil {
-			groups[part] = map[uint32]*stepTotal{}
+		if groups[worker] == nil {
+			groups[worker] = map[uint32]*stepTotal{}
 		}
-		f.touch.each(hits, func(value uint32, hits []hit) {
+		f.touch.each(ctx, hits, func(value uint32, hits []hit) {
 			if c := find.best(hits, anytime); c.depth > 0 {
-				totalOf(groups[part], value).add(&f.plan, &c)
+				totalOf(groups[worker], value, kept).add(&f.plan, &c)
 			}
 		})
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	byValue, err := mergeGroups(groups)
-	return merge(totals), byValue, err
+	return merge(totals), mergeGroups(groups), nil
 }
 
-func totalOf(group map[uint32]*stepTotal, value uint32) *stepTotal {
+func totalOf(group map[uint32]*stepTotal, value uint32, kept *budget) *stepTotal {
 	if group[value] == nil {
+		kept.spend(1)
 		group[value] = &stepTotal{}
 	}
 	return group[value]
@@ -439,10 +442,10 @@ func (f *funnel) others(ctx context.Context, values []uint32, byValue map[uint32
 		in[value] = true
 	}
 	parts := f.actors.partitions()
-	totals := make([]stepTotal, len(parts))
-	err := f.each(ctx, parts, func(part int, find *finder, _ uint32, hits []hit) {
+	totals := make([]stepTotal, processors())
+	err := f.each(ctx, parts, func(worker int, find *finder, _ uint32, hits []hit) {
 		var best chain
-		f.touch.each(hits, func(value uint32, hits []hit) {
+		f.touch.each(ctx, hits, func(value uint32, hits []hit) {
 			if !in[value] {
 				return
 			}
@@ -450,7 +453,7 @@ func (f *funnel) others(ctx context.Context, values []uint32, byValue map[uint32
 				best = c
 			}
 		})
-		totals[part].add(&f.plan, &best)
+		totals[worker].add(&f.plan, &best)
 	})
 	return merge(totals), err
 }
@@ -518,7 +521,7 @@ func (t *stepTotal) join(o *stepTotal) {
 	}
 }
 
-func mergeGroups(groups []map[uint32]*stepTotal) (map[uint32]*stepTotal, error) {
+func mergeGroups(groups []map[uint32]*stepTotal) map[uint32]*stepTotal {
 	merged := map[uint32]*stepTotal{}
 	for _, group := range groups {
 		for value, total := range group {
@@ -528,11 +531,8 @@ func mergeGroups(groups []map[uint32]*stepTotal) (map[uint32]*stepTotal, error) 
 				merged[value].join(total)
 			}
 		}
-		if len(merged) > maxGroups {
-			return nil, tooManyGroups("breakdown")
-		}
 	}
-	return merged, nil
+	return merged
 }
 
 // lines are the answer's steps.
@@ -578,7 +578,7 @@ func medianTime(times []event.Time) float64 {
 
 // nth is the value that would stand at place n if times were sorted; no larger
 // one is left before it. Sorting all of them would be most of a funnel's work.
-func nth(times []event.Time, n int) event.Time {
+func nth[T cmp.Ordered](times []T, n int) T {
 	lo, hi := 0, len(times)-1
 	for hi-lo > 16 {
 		a, b, c := times[lo], times[(lo+hi)/2], times[hi]
@@ -618,16 +618,16 @@ func ptr[T any](v T) *T { return &v }
 // seconds; where all times are equal, a minute.
 func (f *funnel) timeToConvert(ctx context.Context) (*Conversion, error) {
 	parts := f.actors.partitions()
-	found := make([][]event.Time, len(parts))
+	found := make([][]event.Time, processors())
 	from, to := *f.request.FromStep, *f.request.ToStep
-	err := f.each(ctx, parts, func(part int, find *finder, _ uint32, hits []hit) {
+	err := f.each(ctx, parts, func(worker int, find *finder, _ uint32, hits []hit) {
 		c := find.best(hits, anytime)
 		if f.plan.order == unordered {
 			if times := c.inTime(); to < len(times) {
-				found[part] = append(found[part], times[to]-times[from])
+				found[worker] = append(found[worker], times[to]-times[from])
 			}
 		} else if f.did(&c, from) && f.did(&c, to) {
-			found[part] = append(found[part], c.between(from, to))
+			found[worker] = append(found[worker], c.between(from, to))
 		}
 	})
 	if err != nil {
@@ -674,17 +674,17 @@ func (f *funnel) trend(ctx context.Context) ([]TrendRow, error) {
 		return nil, err
 	}
 	parts := f.actors.partitions()
-	entered, converted := make([][]int, len(parts)), make([][]int, len(parts))
-	err = f.each(ctx, parts, func(part int, find *finder, _ uint32, hits []hit) {
-		if entered[part] == nil {
-			entered[part], converted[part] = make([]int, buckets.Len()), make([]int, buckets.Len())
+	entered, converted := make([][]int, processors()), make([][]int, processors())
+	err = f.each(ctx, parts, func(worker int, find *finder, _ uint32, hits []hit) {
+		if entered[worker] == nil {
+			entered[worker], converted[worker] = make([]int, buckets.Len()), make([]int, buckets.Len())
 		}
 		for _, n := range startBuckets(find, hits, buckets) {
 			since, until := buckets.Starts[n], buckets.EndOf(n)
 			c := find.best(within(hits, since-f.plan.grace, until+f.plan.reach()), starts{since, until})
 			in, through := f.passed(&c)
-			entered[part][n] += in
-			converted[part][n] += through
+			entered[worker][n] += in
+			converted[worker][n] += through
 		}
 	})
 	if err != nil {
@@ -807,20 +807,22 @@ func FunnelUsers(ctx context.Context, v *columns.View, r *FunnelUsersRequest) (*
 		return nil, err
 	}
 	parts := f.actors.partitions()
-	found := make([][]FunnelUser, len(parts))
-	err = f.each(ctx, parts, func(part int, find *finder, actor uint32, hits []hit) {
+	found := make([]least[FunnelUser], processors())
+	for i := range found {
+		found[i] = least[FunnelUser]{n: r.Limit + 1, compare: func(a, b FunnelUser) int { return cmp.Compare(a.UserID, b.UserID) }}
+	}
+	err = f.each(ctx, parts, func(worker int, find *finder, actor uint32, hits []hit) {
 		c := find.best(hits, anytime)
 		if at, ok := r.counts(f, &c); ok {
 			if name := f.actors.name(actor); after == nil || name > *after {
-				found[part] = append(found[part], FunnelUser{name, at})
+				found[worker].add(FunnelUser{name, at})
 			}
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
-	users := slices.Concat(found...)
-	slices.SortFunc(users, func(a, b FunnelUser) int { return cmp.Compare(a.UserID, b.UserID) })
+	users := leastOf(found)
 	answer := &FunnelUsersAnswer{Users: users[:min(len(users), r.Limit)], Definition: r.definition()}
 	if len(users) > r.Limit {
 		next := cursorAfter(users[r.Limit-1].UserID)

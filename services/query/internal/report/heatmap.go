@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"context"
+	"maps"
 	"math"
 	"slices"
 
@@ -75,30 +76,25 @@ func Heatmaps(ctx context.Context, v *columns.View, r HeatmapRequest) (*HeatmapA
 	if err != nil {
 		return nil, err
 	}
-	pages := map[string]*heat{}
+	pages := &heats{byPath: map[string]*heat{}}
 	for i := range events.days {
-		if err := ctx.Err(); err != nil {
+		if err := r.addDay(ctx, events, i, pages); err != nil {
 			return nil, err
 		}
-		r.addDay(events, i, pages)
 	}
-	answer := &HeatmapAnswer{Pages: []Heatmap{}, Total: len(pages), Definition: r.defined(definition{
+	answer := &HeatmapAnswer{Pages: []Heatmap{}, Total: len(pages.byPath), Definition: r.defined(definition{
 		"unit":         "clicks, and sessions that scrolled",
 		"cells":        "click events with x_position and y_position, in CSS px of the page, by square; x and y are its upper left corner; most clicks first",
 		"scroll_reach": "sessions whose largest scroll_depth on the page is at least depth, of those with any",
 		"page_path":    "as in the events; the clicks of all visits of the page",
 	})}
-	for path, h := range pages {
-		answer.Pages = append(answer.Pages, h.show(path, r.Grid))
+	for _, path := range first(pages.ranked(), r.Limit) {
+		answer.Pages = append(answer.Pages, pages.byPath[path].show(path, r.Grid))
 	}
-	slices.SortFunc(answer.Pages, func(a, b Heatmap) int {
-		return cmp.Or(cmp.Compare(b.Clicks, a.Clicks), cmp.Compare(b.Sessions, a.Sessions), cmp.Compare(a.PagePath, b.PagePath))
-	})
-	answer.Pages = first(answer.Pages, r.Limit)
 	return answer, nil
 }
 
-func (r *HeatmapRequest) addDay(events *reading, dayIndex int, pages map[string]*heat) {
+func (r *HeatmapRequest) addDay(ctx context.Context, events *reading, dayIndex int, pages *heats) error {
 	d, keep := events.days[dayIndex], events.passing(dayIndex)
 	paths := events.column(dayIndex, "page_path")
 	value := func(name string, row int) (float64, bool) {
@@ -107,6 +103,9 @@ func (r *HeatmapRequest) addDay(events *reading, dayIndex int, pages map[string]
 	}
 	for _, run := range d.Runs() {
 		for row := run.Lo; row < run.Hi; row++ {
+			if row%(1<<16) == 0 && ctx.Err() != nil {
+				return ctx.Err()
+			}
 			path := paths.At(row)
 			if !keep.has(row) || path.Kind == event.Absent || (r.Page != "" && path.Text != r.Page) {
 				continue
@@ -114,23 +113,46 @@ func (r *HeatmapRequest) addDay(events *reading, dayIndex int, pages map[string]
 			x, hasX := value("x_position", row)
 			y, hasY := value("y_position", row)
 			if run.Type == "click" && hasX && hasY {
-				pageOf(pages, path.Text).click(x, y, r.Grid)
+				pages.of(path.Text).click(x, y, r.Grid)
 			}
 			if depth, ok := value("scroll_depth", row); ok {
-				h, session := pageOf(pages, path.Text), d.Sessions().At(row)
+				h, session := pages.of(path.Text), d.Sessions().At(row)
 				h.depths[session] = max(h.depths[session], depth)
 			}
 		}
+		if pages.points() > r.Limits.Points {
+			return exceeded("too_many_points", "the pages have more than %d squares with clicks and sessions that scrolled; ask for one page, take a larger grid or a shorter range", r.Limits.Points)
+		}
 	}
+	return ctx.Err()
 }
 
-func pageOf(pages map[string]*heat, path string) *heat {
-	h := pages[path]
+// heats are the pages.
+type heats struct{ byPath map[string]*heat }
+
+func (p *heats) of(path string) *heat {
+	h := p.byPath[path]
 	if h == nil {
 		h = &heat{cells: map[[2]int]int{}, depths: map[uint32]float64{}}
-		pages[path] = h
+		p.byPath[path] = h
 	}
 	return h
+}
+
+// points is what is kept of all pages.
+func (p *heats) points() (n int) {
+	for _, h := range p.byPath {
+		n += len(h.cells) + len(h.depths)
+	}
+	return n
+}
+
+// ranked are the pages, most clicks first.
+func (p *heats) ranked() []string {
+	return slices.SortedFunc(maps.Keys(p.byPath), func(a, b string) int {
+		x, y := p.byPath[a], p.byPath[b]
+		return cmp.Or(cmp.Compare(y.clicks, x.clicks), cmp.Compare(len(y.depths), len(x.depths)), cmp.Compare(a, b))
+	})
 }
 
 func (h *heat) click(x, y float64, grid int) {

@@ -101,6 +101,8 @@ func (k *kernel) totals(ctx context.Context) (*stepTotal, map[uint32]*stepTotal,
 			return nil, nil, err
 		}
 	}
+	ctx, kept, done := k.funnel.request.groups(ctx)
+	defer done()
 	totals := make([]stepTotal, processors())
 	groups := make([]map[uint32]*stepTotal, len(totals))
 	for i := range groups {
@@ -109,14 +111,13 @@ func (k *kernel) totals(ctx context.Context) (*stepTotal, map[uint32]*stepTotal,
 	err := k.each(ctx, func(worker int, user uint32, times []uint64) {
 		totals[worker].addTimes(times)
 		if values != nil {
-			totalOf(groups[worker], values[user]).addTimes(times)
+			totalOf(groups[worker], values[user], kept).addTimes(times)
 		}
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	byValue, err := mergeGroups(groups)
-	return merge(totals), byValue, err
+	return merge(totals), mergeGroups(groups), nil
 }
 
 // addTimes adds a chain of steps that are all required.

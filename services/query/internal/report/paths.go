@@ -8,7 +8,6 @@ import (
 	"strconv"
 
 	"github.com/maidian/maidian/pkg/event"
-	"github.com/maidian/maidian/pkg/fault"
 	"github.com/maidian/maidian/services/query/internal/columns"
 )
 
@@ -35,7 +34,6 @@ type PathsRequest struct {
 const (
 	pagePath  = "page_path"
 	eventType = "event_type"
-	maxEdges  = 1_000_000
 )
 
 // ReadPaths reads the request of POST paths.
@@ -91,16 +89,17 @@ func Paths(ctx context.Context, v *columns.View, r *PathsRequest) (*PathsAnswer,
 	if err != nil {
 		return nil, err
 	}
-	parts := w.actors.partitions()
-	counts := make([]map[edge]int, len(parts))
-	err = eachPartition(ctx, parts, func(ctx context.Context, i int, p partition) error {
+	ctx, kept, done := withBudget(ctx, r.Limits.Edges, exceeded("too_many_edges", "the paths have more than %d different edges; filter, or take fewer steps", r.Limits.Edges))
+	defer done()
+	counts := make([]map[edge]int, processors())
+	for i := range counts {
 		counts[i] = map[edge]int{}
-		g := gather{source: w.source, actors: w.actors, selections: w.events}
-		err := g.run(ctx, p, func(_ uint32, hits []hit) { w.count(hits, counts[i]) })
-		if len(counts[i]) > maxEdges {
-			return fault.New(fault.Exceeded, "too_many_edges", "the paths have more than %d different edges; filter, or take fewer steps", maxEdges)
-		}
-		return err
+	}
+	g := gather{source: w.source, actors: w.actors, selections: w.events}
+	err = g.each(ctx, w.actors.partitions(), func(worker int, _ uint32, hits []hit) {
+		before := len(counts[worker])
+		w.count(hits, counts[worker], kept)
+		kept.spend(len(counts[worker]) - before)
 	})
 	if err != nil {
 		return nil, err
@@ -188,9 +187,12 @@ func (w *ways) name(code uint32) string {
 }
 
 // count adds an actor's edges, each once.
-func (w *ways) count(hits []hit, counts map[edge]int) {
+func (w *ways) count(hits []hit, counts map[edge]int, kept *budget) {
 	seen := map[edge]bool{}
 	for _, session := range w.sessions(hits) {
+		if kept.spent() {
+			return
+		}
 		path := w.path(session)
 		for i := 1; i < len(path); i++ {
 			if e := (edge{i, path[i-1], path[i]}); !seen[e] {

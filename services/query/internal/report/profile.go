@@ -150,6 +150,9 @@ func (r *ProfileRequest) rowsOf(ctx context.Context, v *columns.View, user uint3
 		d, keep := part.days[0], part.passing(0)
 		for _, row := range d.RowsOfUser(user) {
 			if keep.has(int(row)) {
+				if len(rows.list) == r.Limits.Rows {
+					return nil, exceeded("too_many_events", "the user has more than %d events; ask for a range", r.Limits.Rows)
+				}
 				rows.list = append(rows.list, found{d, row, timeOf(d, int(row))})
 				rows.types[typeOf(d, row)]++
 			}

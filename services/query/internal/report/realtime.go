@@ -34,7 +34,7 @@ const (
 
 // ReadRealtime reads the request. It has no range: that is the hour until now.
 func ReadRealtime(p *Params, env Env) (RealtimeRequest, error) {
-	r := RealtimeRequest{Common: Common{Now: env.Now, From: env.Now - hour + 1, To: env.Now + ahead}}
+	r := RealtimeRequest{Common: Common{Now: env.Now, Limits: env.limits(), From: env.Now - hour + 1, To: env.Now + ahead}}
 	r.Timezone, r.Calendar.Zone = p.timezone(env)
 	r.Filters = p.filters("filters", r.Calendar)
 	r.Unit = p.unit()

@@ -76,7 +76,11 @@ func Recommend(ctx context.Context, v *columns.View, r RecommendRequest) (*Recom
 	if err != nil {
 		return nil, err
 	}
-	if found := s.together(seeds); len(found) > 0 {
+	found, err := s.together(ctx, seeds, r.Limits.Cells)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) > 0 {
 		answer.Recommendations, answer.BasedOn = found, "user"
 		if r.ProductID != "" {
 			answer.BasedOn = "product"
@@ -115,14 +119,23 @@ func (r *RecommendRequest) shelves(ctx context.Context, v *columns.View) (*shelv
 				continue
 			}
 			for row := run.Lo; row < run.Hi; row++ {
+				if row%(1<<16) == 0 && ctx.Err() != nil {
+					return nil, ctx.Err()
+				}
 				if user, ok := who.of(row); ok && keep.has(row) {
 					s.add(user, single[ids.At(row)])
 					s.add(user, several[items.At(row)])
 				}
 			}
+			if err := s.bound(ctx, r.Limits.Pairs); err != nil {
+				return nil, err
+			}
 		}
 	}
-	s.sort()
+	if err := s.sort(ctx); err != nil {
+		return nil, err
+	}
+	s.count()
 	return s, nil
 }
 
@@ -179,10 +192,53 @@ func (s *shelves) add(user uint32, products []uint32) {
 	}
 }
 
-// sort cuts the pairs into the baskets of users and counts the users of products.
-func (s *shelves) sort() {
-	slices.Sort(s.pairs)
-	s.pairs = slices.Compact(s.pairs)
+// bound ends the query when users had to do with more products than may be kept.
+func (s *shelves) bound(ctx context.Context, limit int) error {
+	if len(s.pairs) <= limit {
+		return nil
+	}
+	if err := s.sort(ctx); err != nil {
+		return err
+	}
+	if len(s.pairs) > limit/2 { // else sorting would soon come again
+		return exceeded("too_many_pairs", "users had to do with more than %d products in all; shorten the range or filter", limit/2)
+	}
+	return nil
+}
+
+// sort brings the pairs into order, each once: first by parts of the users, so
+// that a query that is cancelled ends soon.
+func (s *shelves) sort(ctx context.Context) error {
+	const parts = 256
+	most := uint64(0)
+	for _, p := range s.pairs {
+		most = max(most, p>>32)
+	}
+	var starts [parts + 1]int
+	part := func(p uint64) int { return int(p >> 32 * parts / (most + 1)) }
+	for _, p := range s.pairs {
+		starts[part(p)+1]++
+	}
+	for i := range parts {
+		starts[i+1] += starts[i]
+	}
+	sorted, next := make([]uint64, len(s.pairs)), starts
+	for _, p := range s.pairs {
+		sorted[next[part(p)]] = p
+		next[part(p)]++
+	}
+	for i := range parts {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		slices.Sort(sorted[starts[i]:starts[i+1]])
+	}
+	s.pairs = slices.Compact(sorted)
+	return nil
+}
+
+// count cuts the pairs into the baskets of users and counts the users of products.
+func (s *shelves) count() {
 	s.users = make([]int, len(s.names))
 	for lo := 0; lo < len(s.pairs); {
 		hi := lo + 1
@@ -240,13 +296,19 @@ func (s *shelves) basketOf(user uint32) (products []uint32) {
 }
 
 // together are the products that users of the seeds also had to do with, best first.
-func (s *shelves) together(seeds []uint32) []Recommendation {
+func (s *shelves) together(ctx context.Context, seeds []uint32, limit int) ([]Recommendation, error) {
 	seed := make(map[uint32]bool, len(seeds))
 	for _, p := range seeds {
 		seed[p] = true
 	}
 	both := map[[2]uint32]int{} // seed and other: users
-	for _, basket := range s.baskets {
+	for i, basket := range s.baskets {
+		if i%1024 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if len(both) > limit {
+			return nil, exceeded("too_many_cells", "the user's products go with more than %d others; shorten the range, filter, or ask for one product", limit)
+		}
 		for _, a := range basket {
 			if !seed[uint32(a)] {
 				continue
@@ -258,7 +320,7 @@ func (s *shelves) together(seeds []uint32) []Recommendation {
 			}
 		}
 	}
-	return s.rank(both)
+	return s.rank(both), ctx.Err()
 }
 
 func (s *shelves) rank(both map[[2]uint32]int) []Recommendation {

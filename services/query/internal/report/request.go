@@ -15,6 +15,7 @@ type Env struct {
 	Now      event.Time
 	Timezone string // the project's; empty means UTC
 	Currency string // the project's
+	Limits   Limits // zero: DefaultLimits
 }
 
 // Common are the parameters that every report takes. Its JSON form is part of
@@ -27,6 +28,7 @@ type Common struct {
 	Unit     Unit       `json:"unit"`
 	Calendar Calendar   `json:"-"`
 	Now      event.Time `json:"-"`
+	Limits   Limits     `json:"-"`
 }
 
 // defined adds to a report's own words those that are the same for all.
@@ -43,6 +45,13 @@ func (c *Common) defined(words definition) definition {
 // Complete says whether the range is over, so that nothing that happens from
 // now on changes the answer.
 func (c Common) Complete() bool { return c.To < c.Now }
+
+func (env Env) limits() Limits {
+	if env.Limits == (Limits{}) {
+		return DefaultLimits()
+	}
+	return env.Limits
+}
 
 // defaultDays is the range when a request names none.
 const defaultDays = 7
@@ -66,7 +75,7 @@ func (p *Params) Range(env Env) Common {
 }
 
 func (p *Params) timeRange(env Env) Common {
-	c := Common{Now: env.Now, Calendar: Calendar{Zone: time.UTC, WeekStart: time.Monday}, Unit: Unit{Kind: UserUnit}}
+	c := Common{Now: env.Now, Limits: env.limits(), Calendar: Calendar{Zone: time.UTC, WeekStart: time.Monday}, Unit: Unit{Kind: UserUnit}}
 	c.Timezone, c.Calendar.Zone = p.timezone(env)
 	c.From, c.To = p.span(c.Calendar, env.Now, defaultDays)
 	return c

@@ -86,6 +86,12 @@ func (r *RetentionRequest) widen() (err error) {
 			Message: "the range has " + strconv.Itoa(r.periods.Len()) + " periods of one " + string(r.Period) + ", the limit is " + strconv.Itoa(maxCohorts),
 		}
 	}
+	if cells := r.cells(); cells > r.Limits.Cells {
+		return &fault.Error{
+			Kind: fault.Exceeded, Code: "too_many_cells", Field: "intervals",
+			Message: "cohorts × intervals is " + strconv.Itoa(cells) + ", the limit is " + strconv.Itoa(r.Limits.Cells) + "; take fewer intervals, a longer period or a shorter range",
+		}
+	}
 	if r.periods.Len() > 0 {
 		r.From, r.To = r.periods.Starts[0], r.periods.End-1
 	}
@@ -219,50 +225,59 @@ type matrix struct {
 	cells   []int
 }
 
+func (r *RetentionRequest) cells() int { return r.periods.Len() * r.Intervals }
+
 func (r *RetentionRequest) newMatrix() *matrix {
 	return &matrix{r.Intervals, make([]int, r.periods.Len()*r.Intervals)}
 }
 
 func (m *matrix) join(o *matrix) {
-	if o == nil {
-		return
-	}
 	for i, n := range o.cells {
 		m.cells[i] += n
 	}
 }
 
 // each calls visit for every actor with events, in several goroutines.
-func (t *retention) each(ctx context.Context, parts []partition, visit func(part int, w *walker, actor uint32, hits []hit)) error {
-	return eachPartition(ctx, parts, func(ctx context.Context, i int, p partition) error {
-		g := gather{source: t.source, actors: t.actors, selections: t.events}
-		w := &walker{request: t.request}
-		return g.run(ctx, p, func(actor uint32, hits []hit) { visit(i, w, actor, hits) })
-	})
+func (t *retention) each(ctx context.Context, visit func(worker int, w *walker, actor uint32, hits []hit)) error {
+	walkers := make([]walker, processors())
+	for i := range walkers {
+		walkers[i].request, walkers[i].ctx = t.request, ctx
+	}
+	g := gather{source: t.source, actors: t.actors, selections: t.events}
+	return g.each(ctx, t.actors.partitions(), func(worker int, actor uint32, hits []hit) { visit(worker, &walkers[worker], actor, hits) })
 }
 
 func (t *retention) matrix(ctx context.Context) (*matrix, error) {
 	if t.canIntersect() {
 		return t.intersected(ctx)
 	}
-	parts := t.actors.partitions()
-	sums := make([]*matrix, len(parts))
-	err := t.each(ctx, parts, func(part int, w *walker, _ uint32, hits []hit) {
-		if sums[part] == nil {
-			sums[part] = t.request.newMatrix()
-		}
-		w.walk(hits, func(cell int) { sums[part].cells[cell]++ })
+	sums := t.request.newMatrices(processors())
+	err := t.each(ctx, func(worker int, w *walker, _ uint32, hits []hit) {
+		w.walk(hits, func(cell int) { sums[worker].cells[cell]++ })
 	})
-	total := t.request.newMatrix()
-	for _, sum := range sums {
-		total.join(sum)
+	return joined(sums), err
+}
+
+func (r *RetentionRequest) newMatrices(n int) []*matrix {
+	list := make([]*matrix, n)
+	for i := range list {
+		list[i] = r.newMatrix()
 	}
-	return total, err
+	return list
+}
+
+// joined is the sum of matrices, in the first of them.
+func joined(sums []*matrix) *matrix {
+	for _, sum := range sums[1:] {
+		sums[0].join(sum)
+	}
+	return sums[0]
 }
 
 // walker works out one actor's cells: in which cohorts it is, and in which
 // intervals of each it came back. It is used by one goroutine.
 type walker struct {
+	ctx     context.Context // ends the walk in the middle of an actor
 	request *RetentionRequest
 	starts  []ownStart
 	active  []int // return events by period, or by the actor's own intervals
@@ -278,6 +293,9 @@ type ownStart struct {
 func (w *walker) walk(hits []hit, yield func(cell int)) {
 	w.findStarts(hits)
 	for _, s := range w.starts {
+		if w.ctx != nil && w.ctx.Err() != nil {
+			return
+		}
 		yield(s.row * w.request.Intervals)
 		w.intervals(s, hits, func(k int) {
 			if k < w.request.Intervals {
@@ -445,7 +463,7 @@ func (t *retention) breakdowns(ctx context.Context) ([]RetentionBreakdown, error
 
 // eachValue calls yield for each value that an actor belongs to. History before
 // the range tells who is new, but touches nobody.
-func (t *retention) eachValue(hits []hit, yield func(value uint32, hits []hit)) {
+func (t *retention) eachValue(ctx context.Context, hits []hit, yield func(value uint32, hits []hit)) {
 	counted := t.touch.only(within(hits, t.request.From, forever), func(h *hit) bool { return h.steps&(startBit|returnBit) != 0 })
 	switch t.request.Breakdown.Attribution {
 	case "first_touch":
@@ -453,21 +471,26 @@ func (t *retention) eachValue(hits []hit, yield func(value uint32, hits []hit)) 
 	case "last_touch":
 		yield(t.touch.lastTouch(counted), hits)
 	default:
-		t.touch.each(hits, yield)
+		t.touch.each(ctx, hits, yield)
 	}
 }
 
 func (t *retention) ranked(ctx context.Context) ([]uint32, error) {
-	parts := t.actors.partitions()
-	groups := make([]map[uint32]int, len(parts))
-	err := t.each(ctx, parts, func(part int, w *walker, _ uint32, hits []hit) {
-		if groups[part] == nil {
-			groups[part] = map[uint32]int{}
-		}
-		t.eachValue(hits, func(value uint32, hits []hit) {
-			if w.findStarts(hits); len(w.starts) > 0 {
-				groups[part][value]++
+	ctx, kept, done := t.request.groups(ctx)
+	defer done()
+	groups := make([]map[uint32]int, processors())
+	for i := range groups {
+		groups[i] = map[uint32]int{}
+	}
+	err := t.each(ctx, func(worker int, w *walker, _ uint32, hits []hit) {
+		t.eachValue(ctx, hits, func(value uint32, hits []hit) {
+			if w.findStarts(hits); len(w.starts) == 0 {
+				return
 			}
+			if groups[worker][value] == 0 {
+				kept.spend(1)
+			}
+			groups[worker][value]++
 		})
 	})
 	if err != nil {
@@ -479,25 +502,21 @@ func (t *retention) ranked(ctx context.Context) ([]uint32, error) {
 			sizes[value] += n
 		}
 	}
-	if len(sizes) > maxGroups {
-		return nil, tooManyGroups("breakdown")
-	}
 	return t.touch.rank(sizes), nil
 }
 
 // matrices counts each place's actors; at the place of the others an actor counts once in a cell.
 func (t *retention) matrices(ctx context.Context, place []int, n, others int) ([]*matrix, error) {
-	parts := t.actors.partitions()
-	sums := make([][]*matrix, len(parts))
-	err := t.each(ctx, parts, func(part int, w *walker, _ uint32, hits []hit) {
-		if sums[part] == nil {
-			sums[part] = make([]*matrix, n)
-			for i := range sums[part] {
-				sums[part][i] = t.request.newMatrix()
-			}
-		}
+	if cells := n * t.request.cells(); cells > t.request.Limits.Cells {
+		return nil, exceeded("too_many_cells", "cohorts × intervals × breakdown values is %d, the limit is %d; take fewer intervals, a longer period or a lower breakdown.limit", cells, t.request.Limits.Cells)
+	}
+	sums := make([][]*matrix, n) // by place, then by worker
+	for i := range sums {
+		sums[i] = t.request.newMatrices(processors())
+	}
+	err := t.each(ctx, func(worker int, w *walker, _ uint32, hits []hit) {
 		seen := map[int]bool{}
-		t.eachValue(hits, func(value uint32, hits []hit) {
+		t.eachValue(ctx, hits, func(value uint32, hits []hit) {
 			at := place[value]
 			w.walk(hits, func(cell int) {
 				if at == others && seen[cell] {
@@ -506,18 +525,13 @@ func (t *retention) matrices(ctx context.Context, place []int, n, others int) ([
 				if at == others {
 					seen[cell] = true
 				}
-				sums[part][at].cells[cell]++
+				sums[at][worker].cells[cell]++
 			})
 		})
 	})
 	total := make([]*matrix, n)
 	for i := range total {
-		total[i] = t.request.newMatrix()
-		for _, sum := range sums {
-			if sum != nil {
-				total[i].join(sum[i])
-			}
-		}
+		total[i] = joined(sums[i])
 	}
 	return total, err
 }
@@ -580,21 +594,22 @@ func RetentionUsers(ctx context.Context, v *columns.View, r *RetentionUsersReque
 	if err != nil {
 		return nil, err
 	}
-	parts := t.actors.partitions()
-	found := make([][]RetentionUser, len(parts))
-	err = t.each(ctx, parts, func(part int, w *walker, actor uint32, hits []hit) {
+	found := make([]least[RetentionUser], processors())
+	for i := range found {
+		found[i] = least[RetentionUser]{n: r.Limit + 1, compare: compareRetained}
+	}
+	err = t.each(ctx, func(worker int, w *walker, actor uint32, hits []hit) {
 		if intervals := r.intervalsOf(w, hits); intervals != nil {
 			u := RetentionUser{t.actors.name(actor), intervals}
 			if after == nil || compareRetained(u, *after) > 0 {
-				found[part] = append(found[part], u)
+				found[worker].add(u)
 			}
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
-	users := append([]RetentionUser{}, slices.Concat(found...)...)
-	slices.SortFunc(users, compareRetained)
+	users := append([]RetentionUser{}, leastOf(found)...)
 	answer := &RetentionUsersAnswer{Users: users[:min(len(users), r.Limit)], Definition: r.definition()}
 	if len(users) > r.Limit {
 		last := users[r.Limit-1]

@@ -339,7 +339,7 @@ type hit struct {
 }
 
 // maxHits is the most rows that one query may hold in memory at a time, over all its workers.
-const maxHits = 40_000_000
+const maxHits = 16_000_000
 
 func tooManyHits() error {
 	return fault.New(fault.Exceeded, "too_many_events", "the query would hold more than %d matching events in memory at once; shorten the range or filter further", maxHits)
@@ -349,10 +349,15 @@ func tooManyHits() error {
 type partition struct{ lo, hi uint32 }
 
 // partitions cuts the actors so that the work of each part fits into caches
-// and a cancelled query ends soon. Units whose rows are scattered are cut once
-// for each worker, since each part has to look at every row.
+// and a cancelled query ends soon. Units whose rows are scattered are cut as
+// little as memory allows, since each part has to look at every row.
 func (a *actors) partitions() []partition {
-	size := (a.count + processors() - 1) / processors()
+	rows := 0
+	for _, d := range a.source.days {
+		rows += d.Len()
+	}
+	n := max(processors(), rows/rowsTogether)
+	size := (a.count + n - 1) / n
 	if a.unit.Kind == UserUnit {
 		blocks := min(max(1, a.count/(mostPartitions*columns.UserBlock)), partitionMost/columns.UserBlock)
 		size = blocks * columns.UserBlock
@@ -365,6 +370,7 @@ func (a *actors) partitions() []partition {
 }
 
 const (
+	rowsTogether   = 2 << 20 // rows of scattered units that are gathered at a time
 	mostPartitions = 256     // as long as they are not too large
 	partitionMost  = 1 << 16 // users: a place in one takes wordUserBits
 )
@@ -398,6 +404,7 @@ func parallelWith[W any](ctx context.Context, n int, begin func(worker int) W, w
 				if err := work(ctx, with, int(i)); err != nil {
 					cancel(err)
 				}
+				runtime.Gosched() // lets what is light and waits for a processor go first
 			}
 		})
 	}
@@ -426,6 +433,20 @@ type gather struct {
 	offsets []int
 }
 
+// each calls visit for every actor that has hits, in several goroutines; worker
+// says in which, so that results need no lock and are as many as processors.
+func (g gather) each(ctx context.Context, parts []partition, visit func(worker int, actor uint32, hits []hit)) error {
+	type own struct {
+		gather
+		worker int
+	}
+	return parallelWith(ctx, len(parts),
+		func(worker int) *own { return &own{g, worker} },
+		func(ctx context.Context, w *own, i int) error {
+			return w.run(ctx, parts[i], func(actor uint32, hits []hit) { visit(w.worker, actor, hits) })
+		})
+}
+
 // run calls yield for each actor that has hits; the slice is good until yield returns.
 func (g *gather) run(ctx context.Context, p partition, yield func(actor uint32, hits []hit)) error {
 	g.hits = g.hits[:0]
@@ -434,7 +455,9 @@ func (g *gather) run(ctx context.Context, p partition, yield func(actor uint32, 
 			return err
 		}
 		for _, run := range d.Runs() {
-			g.read(i, d, run, p)
+			if err := g.read(ctx, i, d, run, p); err != nil {
+				return err
+			}
 		}
 		if len(g.hits) > maxHits/runtime.GOMAXPROCS(0) {
 			return tooManyHits()
@@ -446,14 +469,22 @@ func (g *gather) run(ctx context.Context, p partition, yield func(actor uint32, 
 	return g.deliver(ctx, p, yield)
 }
 
-func (g *gather) read(dayIndex int, d *columns.Day, run columns.Run, p partition) {
+// read gathers from a run, some rows at a time.
+func (g *gather) read(ctx context.Context, dayIndex int, d *columns.Day, run columns.Run, p partition) error {
 	if !g.wants(run.Type) {
-		return
+		return nil
 	}
 	lo, hi := g.actors.stretch(dayIndex, run, p.lo, p.hi)
-	if lo == hi {
-		return
+	for ; lo < hi; lo += 1 << 16 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		g.rows(dayIndex, d, run, lo, min(lo+1<<16, hi), p)
 	}
+	return nil
+}
+
+func (g *gather) rows(dayIndex int, d *columns.Day, run columns.Run, lo, hi int, p partition) {
 	g.steps = append(g.steps[:0], make([]uint32, hi-lo)...)
 	g.others = append(g.others[:0], make([]uint32, hi-lo)...)
 	g.mark(g.selections, g.steps, dayIndex, run.Type, lo)
@@ -524,6 +555,9 @@ func (g *gather) sort(ctx context.Context, p partition) error {
 	n := int(p.hi - p.lo)
 	g.offsets = append(g.offsets[:0], make([]int, n+1)...)
 	for i := range g.hits {
+		if i%(1<<18) == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
 		g.offsets[g.hits[i].actor-p.lo+1]++
 	}
 	for i := range n {
@@ -531,7 +565,7 @@ func (g *gather) sort(ctx context.Context, p partition) error {
 	}
 	g.sorted = slices.Grow(g.sorted[:0], len(g.hits))[:len(g.hits)]
 	for i := range g.hits {
-		if i%(1<<20) == 0 && ctx.Err() != nil {
+		if i%(1<<18) == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
 		k := g.hits[i].actor - p.lo
@@ -547,7 +581,7 @@ func (g *gather) deliver(ctx context.Context, p partition, yield func(actor uint
 		if start == end {
 			continue
 		}
-		if end-checked > 1<<16 {
+		if end-checked > 1<<12 {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}

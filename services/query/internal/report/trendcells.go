@@ -8,7 +8,6 @@ import (
 	"strconv"
 
 	"github.com/maidian/maidian/pkg/event"
-	"github.com/maidian/maidian/pkg/fault"
 	"github.com/maidian/maidian/services/query/internal/columns"
 )
 
@@ -104,16 +103,11 @@ func (t *trends) way(series int) func(ctx context.Context, series int) error {
 	return t.scan
 }
 
-// maxTrendCells and maxTrendSets bound the memory of the answer in the making.
-const (
-	maxTrendCells = 2_000_000
-	maxTrendSets  = 1 << 30 // bytes of sets of users and sessions
-)
-
+// checkSize bounds the memory of the answer in the making.
 func (t *trends) checkSize() error {
 	cells := len(t.series) * (t.buckets.Len() + 1) * t.groupCount()
-	if cells > maxTrendCells {
-		return fault.New(fault.Exceeded, "too_many_cells", "series × buckets × breakdown values is %d, the limit is %d; take a longer interval or a lower breakdown.limit", cells, maxTrendCells)
+	if limit := t.request.Limits.Cells; cells > limit {
+		return exceeded("too_many_cells", "series × buckets × breakdown values is %d, the limit is %d; take a longer interval, a shorter range or a lower breakdown.limit", cells, limit)
 	}
 	sets := 0
 	for _, s := range t.request.Series {
@@ -121,8 +115,9 @@ func (t *trends) checkSize() error {
 			sets += (t.buckets.Len() + 1) * t.groupCount() * (n/8 + 8)
 		}
 	}
-	if sets > maxTrendSets {
-		return fault.New(fault.Exceeded, "too_much_memory", "distinct users or sessions in that many buckets and values would take %d MB, the limit is %d; take a longer interval or a lower breakdown.limit", sets>>20, maxTrendSets>>20)
+	sets *= processors() + 1 // each has its own until they are joined
+	if limit := t.request.Limits.Sets; sets > limit {
+		return exceeded("too_much_memory", "sets of distinct values in that many buckets would take %d KB, the limit is %d; take a longer interval, a shorter range or a lower breakdown.limit", sets>>10, limit>>10)
 	}
 	return nil
 }
@@ -329,7 +324,9 @@ func (m *userMarks) see(user int, group uint32, bucket, buckets int) {
 // scan goes through the rows day by day: the days in order are cut among the
 // processors, and what they found of one cell is joined.
 func (t *trends) scan(ctx context.Context, series int) error {
-	n := len(t.source.days)
+	n, limit := len(t.source.days), t.request.Limits.Values
+	ctx, kept, done := withBudget(ctx, limit, exceeded("too_many_values", "percentiles would be of more than %d values at once; shorten the range or filter further", limit))
+	defer done()
 	parts := make([]trendSeries, max(1, min(processors(), n)))
 	err := parallel(ctx, len(parts), func(ctx context.Context, i int) error {
 		parts[i] = t.newCells()
@@ -338,7 +335,7 @@ func (t *trends) scan(ctx context.Context, series int) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			w.day(day, series, &parts[i])
+			w.day(ctx, day, series, &parts[i], kept)
 		}
 		return nil
 	})
@@ -348,6 +345,7 @@ func (t *trends) scan(ctx context.Context, series int) error {
 	for _, part := range parts {
 		for i := range part.cells {
 			t.cells[series].cells[i].join(&part.cells[i])
+			part.cells[i] = trendCell{}
 		}
 	}
 	t.cells[series].close(t.needsAll())
@@ -392,14 +390,20 @@ func (t *tally) join(o *tally) {
 }
 
 // day counts one day's rows of one series.
-func (w *trendRows) day(dayIndex, series int, s *trendSeries) {
+func (w *trendRows) day(ctx context.Context, dayIndex, series int, s *trendSeries, kept *budget) {
 	t := w.trends
+	_, ranked := percentiles[t.request.Series[series].Metric]
 	d, add := t.source.days[dayIndex], t.adder(dayIndex, series)
 	bucket, from, until := 0, event.Time(1), event.Time(0) // the bucket of the row before
 	t.runs(dayIndex, series, func(run columns.Run) {
 		keep := t.source.keep(dayIndex, run.Lo, run.Hi, t.series[series].match)
 		times := d.Times()[run.Lo:run.Hi]
 		for i, group := range w.groupsOf(dayIndex, run, run.Lo, run.Hi) {
+			if i%(1<<16) == 0 {
+				if kept.spend(count(ranked) * min(1<<16, len(times)-i)); ctx.Err() != nil {
+					return
+				}
+			}
 			if keep != nil && !keep[i] {
 				continue
 			}
@@ -471,14 +475,16 @@ func (c *trendCell) value(metric string) float64 {
 	return percentile(c.values, percentiles[metric])
 }
 
-// percentile sorts the values.
+// percentile brings the values into another order.
 func percentile(values []float64, part float64) float64 {
 	if len(values) == 0 {
 		return 0
 	}
-	slices.Sort(values)
 	place := part * float64(len(values)-1)
-	below := int(place)
-	above := min(below+1, len(values)-1)
-	return digits15(values[below] + (values[above]-values[below])*(place-float64(below)))
+	below := nth(values, int(place))
+	if int(place)+1 == len(values) {
+		return digits15(below)
+	}
+	above := slices.Min(values[int(place)+1:])
+	return digits15(below + (above-below)*(place-math.Floor(place)))
 }
