@@ -325,21 +325,22 @@ type hourly struct {
 	counts   [24]int
 }
 
-// add knows that offsets change at most at full quarters of an hour, so it
-// asks the calendar once for each quarter of a day and not for each row.
+// add knows that offsets are whole half minutes (Liberia's was 44 and a half
+// until 1972), so it asks the calendar for the hours of a day and not for each row.
 func (h *hourly) add(d *columns.Day, keep passing) {
-	const quarter = 15 * 60 * 1000
-	var quarters [day / quarter]int
+	const slot = 30 * second
+	var slots [day / slot]int
 	for row, at := range d.Times() {
 		if keep.has(row) {
-			quarters[at/quarter]++
+			slots[event.Time(at)/slot]++
 		}
 	}
-	for q, n := range quarters {
-		if n > 0 {
-			at := d.Start() + event.Time(q)*quarter
-			h.counts[at.Std().In(h.calendar.Zone).Hour()] += n
+	hour, until := 0, d.Start()
+	for i, n := range slots {
+		if at := d.Start() + event.Time(i)*slot; at >= until {
+			hour, until = at.Std().In(h.calendar.Zone).Hour(), h.calendar.Next(Hour, h.calendar.Floor(Hour, at))
 		}
+		h.counts[hour] += n
 	}
 }
 
