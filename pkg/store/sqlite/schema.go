@@ -14,9 +14,10 @@ import (
 // on its key (WITHOUT ROWID) would drag the bodies along whenever a page of
 // keys is split; it took four times as long with ids a little out of order.
 //
-// The other tables are WITHOUT ROWID because they are small and, more than
-// that, because the outcome of an insert is told from events' row numbers by
-// last_insert_rowid, which rows of such tables leave alone.
+// segments has row numbers too: where a table is clustered on its key, all data
+// of the rows met on the way to a key are read, large as they are.
+//
+// The other tables are WITHOUT ROWID because they are small.
 var migrations = []string{`
 CREATE TABLE events (
 	project  TEXT    NOT NULL,
@@ -72,7 +73,7 @@ CREATE TABLE segments (
 	part    INTEGER NOT NULL,
 	data    BLOB    NOT NULL,
 	PRIMARY KEY (project, day, name, part)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 `, `
 ALTER TABLE batches ADD COLUMN erased INTEGER NOT NULL DEFAULT 0;
 
