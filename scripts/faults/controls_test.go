@@ -114,7 +114,7 @@ var controls = []control{
 	},
 	{
 		name: "properties are dropped", quick: true, fault: "none", finds: "altered",
-		patches: []patch{{"pkg/event/parse.go", "	e.Properties = p.properties()\n", "	if e.Properties = p.properties(); len(e.Properties) > 300 {\n		e.Properties = \"\"\n	}\n"}},
+		patches: []patch{{"pkg/event/parse.go", "	e.Properties = p.properties()\n", "	if e.Properties = p.properties(); len(e.Properties) > 200 {\n		e.Properties = \"\"\n	}\n"}},
 	},
 	{
 		name: "numbers lose their digits", fault: "none", finds: "altered",
