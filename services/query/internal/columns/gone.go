@@ -7,11 +7,14 @@ import (
 	"github.com/maidian/maidian/pkg/store"
 )
 
-// Drop takes out the rows of an entry's events that are not stored any more:
-// all that are, are given. Quiet days of the entry are made whole for it.
-func (t *Table) Drop(entry store.Batch, events []event.Event) {
+// Drop takes out the rows of an entry's events that are not stored any more,
+// and what is known from them: all that are stored are given, and the ids of
+// those that were erased. Quiet days of the entry are made whole for it.
+func (t *Table) Drop(entry store.Batch, events []event.Event, erased []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.people.forget(erased)
+	t.lessened = true
 	places := make(map[uint16]bool, len(events))
 	for i := range events {
 		places[uint16(events[i].Position)] = true

@@ -25,9 +25,11 @@ type people struct {
 	users      []uint32 // by identity
 	shared     bool     // a View reads users: copy before a change
 
-	visitors  *names     // anonymous ids, packed
-	sightings []sighting // by visitor
-	evidence  *names     // ids of the events that joined visitors
+	visitors  *names               // anonymous ids, packed
+	sightings []sighting           // by visitor
+	evidence  *names               // ids of the events that joined visitors
+	others    map[uint32][]meeting // by visitor: with users whom they met after the one of the sighting
+	bereft    []uint32             // users of meetings that were forgotten: they may have later ones
 
 	moved   []move // since takeMoved
 	scratch []byte
@@ -35,15 +37,13 @@ type people struct {
 
 // sighting is what is known of one anonymous id.
 type sighting struct {
-	at          event.Time // of the earliest event that had a user_id as well
-	event       uint32     // that event's id, a place in evidence: it decides between equal times
-	user        uint32     // whom it named, or none
-	identity    uint32     // of the events that have the anonymous id alone, or none
-	first, last int32      // the days on which there are such events
+	meeting            // the earliest; its user is none if there is none
+	identity    uint32 // of the events that have the anonymous id alone, or none
+	first, last int32  // the days on which there are such events
 }
 
 func newPeople() *people {
-	return &people{identities: newNames(), visitors: newNames(), evidence: newNames()}
+	return &people{identities: newNames(), visitors: newNames(), evidence: newNames(), others: make(map[uint32][]meeting)}
 }
 
 // identify is the event's identity, and takes note of what the event says
@@ -120,29 +120,9 @@ func (p *people) newVisitor(user uint32) uint32 {
 func (p *people) visitorNumber() uint32 {
 	v, fresh := p.visitors.number(p.scratch)
 	if fresh {
-		p.sightings = append(p.sightings, sighting{user: none, identity: none})
+		p.sightings = append(p.sightings, sighting{meeting: meeting{user: none}, identity: none})
 	}
 	return v
-}
-
-// meet notes that an anonymous id was seen with a user, in an event of that time and id.
-func (p *people) meet(anonymous string, user uint32, at event.Time, id string) {
-	p.scratch = pack(p.scratch[:0], anonymous)
-	v := p.visitorNumber()
-	s := &p.sightings[v]
-	if s.user != none && !p.earlier(at, id, s) {
-		return
-	}
-	p.scratch = pack(p.scratch[:0], id)
-	s.at, s.event, s.user = at, p.evidence.keep(p.scratch), user
-	p.move(v, user)
-}
-
-func (p *people) earlier(at event.Time, id string, s *sighting) bool {
-	if at != s.at {
-		return at < s.at
-	}
-	return id < unpack(p.evidence.read(s.event))
 }
 
 // register makes known whom a sealed day names and who met whom on it. It

@@ -100,6 +100,7 @@ type Table struct {
 	sessions     *sessions
 	batches      *names
 	applied      []uint32 // by batch: how many of its events are in
+	lessened     bool // rows went that the newest may have been among
 	kinds        kinds
 	days         []*hot // ascending
 	byNumber     map[int32]*hot
@@ -292,6 +293,9 @@ func (t *Table) addEvent(e *event.Event, batch uint32) {
 	}
 	if t.rows == 0 || e.Timestamp > t.newest {
 		t.newest = e.Timestamp
+	if places := h.left[batch]; places != nil {
+		places[uint16(e.Position)] = true // it came after what was erased went
+	}
 	}
 	t.rows++
 	t.waiting++

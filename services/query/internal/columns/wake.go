@@ -70,7 +70,7 @@ func (t *Table) settle(ctx context.Context) error {
 	for {
 		h, v := t.nextWanted()
 		if h == nil {
-			return nil
+			return t.rejoin(ctx)
 		}
 		err := t.wake(ctx, h, v)
 		if errors.Is(err, sealed.ErrMoved) {

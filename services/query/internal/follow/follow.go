@@ -28,6 +28,7 @@ import (
 type Store interface {
 	columns.Reader
 	Batches(ctx context.Context, after store.Cursor, limit int) ([]store.Batch, error)
+	ErasedEvents(ctx context.Context, project string, batches []string) ([]string, error)
 }
 
 // Projects lists all projects.
@@ -257,6 +258,9 @@ func (f *Follower) readFrom(ctx context.Context, after store.Cursor, step func()
 			switch missing := f.missing(entry); {
 			case missing > 0 && f.short[keyOf(entry)] == nil:
 				fresh, events = append(fresh, entry), events+entry.Stored
+				if entry.Erased > 0 && f.restored[entry.Project] != nil { // a sealed day may have what was erased since
+					gone = append(gone, entry)
+				}
 			case missing < 0 && entry.Erased > 0:
 				gone = append(gone, entry)
 			}

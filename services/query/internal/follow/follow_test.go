@@ -25,6 +25,7 @@ type writers struct {
 	mu      sync.Mutex
 	journal []store.Batch
 	events  map[string][]event.Event
+	erased  map[string][]string
 	away    error
 	damaged string         // a batch that cannot be read
 	reads   map[string]int // of each batch's events
@@ -70,6 +71,29 @@ func (w *writers) EventsOfBatches(_ context.Context, project string, ids []strin
 		}
 	}
 	return w.away
+}
+
+// ErasedEvents are those beyond what is stored, as erase leaves them.
+func (w *writers) ErasedEvents(_ context.Context, project string, ids []string) (erased []string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range ids {
+		erased = append(erased, w.erased[project+"/"+id]...)
+	}
+	return erased, w.away
+}
+
+// erase leaves the batch's first events only.
+func (w *writers) erase(entry store.Batch, left int) {
+	events := w.events[entry.Project+"/"+entry.ID]
+	if w.erased == nil {
+		w.erased = make(map[string][]string)
+	}
+	for _, e := range events[left:] {
+		w.erased[entry.Project+"/"+entry.ID] = append(w.erased[entry.Project+"/"+entry.ID], e.EventID)
+	}
+	entry.WrittenAt, entry.Erased = event.TimeOf(time.Now()), entry.Stored-left
+	w.record(entry, events[:left])
 }
 
 func (w *writers) setAway(err error) {
@@ -243,6 +267,26 @@ func TestAnEntryRecordedAgainAddsOnlyWhatIsNew(t *testing.T) {
 		entry.Stored, entry.WrittenAt = 10, event.TimeOf(time.Now())
 		w.record(entry, events)
 		want(t, "again", rowsAfter(150*time.Millisecond, tables, "p"), 10)
+	})
+}
+
+func TestErasedEventsGoAndAreNotMissed(t *testing.T) {
+	w := &writers{}
+	following(t, w, func(tables *columns.Tables, f *Follower) {
+		entry, events := batch("p", "b", time.Now(), 10)
+		w.record(entry, events)
+		want(t, "before", rowsAfter(150*time.Millisecond, tables, "p"), 10)
+		w.erase(entry, 4)
+		want(t, "after", rowsAfter(150*time.Millisecond, tables, "p"), 4)
+		w.erase(store.Batch{ID: "b", Project: "p", Stored: 10}, 0)
+		want(t, "all gone", rowsAfter(5*time.Minute, tables, "p"), 0)
+		entry, events = batch("p", "c", time.Now(), 10)
+		w.record(entry, events)
+		w.erase(entry, 3) // before anybody followed it
+		want(t, "the next", rowsAfter(5*time.Minute, tables, "p"), 3)
+		want(t, "short batches", int(testutil.ToFloat64(f.metrics.shortBatches)), 0)
+		want(t, "missing by the audit", int(testutil.ToFloat64(f.metrics.auditMissing)), 0)
+		want(t, "surplus by the audit", int(testutil.ToFloat64(f.metrics.auditSurplus)), 0)
 	})
 }
 

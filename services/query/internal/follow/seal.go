@@ -147,7 +147,11 @@ func (f *Follower) drop(ctx context.Context, entries []store.Batch) error {
 		if err != nil {
 			return err
 		}
-		f.tables.Project(entry.Project).Drop(entry, events)
+		erased, err := f.store.ErasedEvents(ctx, entry.Project, []string{entry.ID})
+		if err != nil {
+			return err
+		}
+		f.tables.Project(entry.Project).Drop(entry, events, erased)
 	}
 	return nil
 }

@@ -94,9 +94,10 @@ func (r *ProfileRequest) span() string {
 
 // Profile is one user, with the newest sessions first.
 func Profile(ctx context.Context, v *columns.View, r ProfileRequest) (*ProfileAnswer, error) {
+	unknown := fault.New(fault.NotFound, "unknown_user", "there is no user %q in this project", r.ID)
 	user, known := v.UserNumber(r.ID)
 	if !known {
-		return nil, fault.New(fault.NotFound, "unknown_user", "there is no user %q in this project", r.ID)
+		return nil, unknown
 	}
 	if r.whole {
 		r.From, r.To = math.MinInt32*day, math.MaxInt32*day
@@ -104,6 +105,14 @@ func Profile(ctx context.Context, v *columns.View, r ProfileRequest) (*ProfileAn
 	rows, err := r.rowsOf(ctx, v, user)
 	if err != nil {
 		return nil, err
+	}
+	if len(rows.list) == 0 {
+		switch known, err := hasEvents(ctx, v, user); {
+		case err != nil:
+			return nil, err
+		case !known: // the number of one who was erased stays until the next start
+			return nil, unknown
+		}
 	}
 	answer := &ProfileAnswer{
 		UserID: v.UserName(user), UserIDs: []string{}, AnonymousIDs: []string{}, ByType: rows.byType(),
@@ -125,6 +134,17 @@ func Profile(ctx context.Context, v *columns.View, r ProfileRequest) (*ProfileAn
 		return nil, err
 	}
 	return answer, r.addSessions(ctx, v, rows, answer)
+}
+
+// hasEvents says whether the user has any at all.
+func hasEvents(ctx context.Context, v *columns.View, user uint32) (bool, error) {
+	for _, start := range v.Starts(math.MinInt64, math.MaxInt64) {
+		days, err := v.Open(ctx, start, start, columns.Needs{})
+		if err != nil || days[0].HasUser(user) {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // userRows are a user's rows in the order of time.
