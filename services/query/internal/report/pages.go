@@ -70,12 +70,12 @@ func Pages(ctx context.Context, v *columns.View, r PagesRequest) (*PagesAnswer, 
 		Definition: r.defined(definition{
 			"views":         "page_view events with this page_url, as sent",
 			"users":         "distinct " + r.Unit.words(),
-			"page_title":    "of the newest view that has one",
+			"page_title":    "of the newest view that has one; of equally new ones the first by name",
 			"avg_load_time": "seconds, mean load_time of the views that have one; null when none has",
 			"avg_duration":  "seconds, mean duration of the page's page_leave and page_view events that have one; null when none has",
 			"bounce_rate":   "of the sessions whose first page view is this page, those that view no other and not this one again, in percent",
 			"exit_rate":     "of the page's views, those that are the last of their session, in percent",
-			"sessions":      "are seen as far as the range and the filters show them",
+			"sessions":      "are seen as far as the range and the filters show them; views with equal times stand in the order of their page_url",
 		}),
 	}, nil
 }
@@ -98,7 +98,8 @@ type pageSums struct {
 }
 
 func newPageStats(events *reading) *pageStats {
-	s := &pageStats{events: events, urls: events.values("page_url"), titles: events.values("page_title"), visits: &visits{}}
+	s := &pageStats{events: events, urls: events.values("page_url"), titles: events.values("page_title")}
+	s.visits = &visits{urls: s.urls}
 	s.page = make([]pageSums, len(s.urls))
 	s.views = newPairs(len(s.urls), events.who.count)
 	return s
@@ -187,7 +188,8 @@ func (s *pageStats) addUp(ctx context.Context) error {
 		s.eachSent(&codes, "duration", dayIndex, run, pages, keep, func(_ int, p *pageSums, v event.Value) { p.duration.add(v) })
 		titles := &s.events.column(dayIndex, "page_title").Codes
 		s.eachSent(&codes, "page_title", dayIndex, run, pages, keep, func(row int, p *pageSums, v event.Value) {
-			if at := timeOf(s.events.days[dayIndex], row); p.title == 0 || at >= p.titled {
+			at := timeOf(s.events.days[dayIndex], row)
+			if p.title == 0 || at > p.titled || at == p.titled && v.Text < s.titles[p.title].Text {
 				p.title, p.titled = titles.At(row), at
 			}
 		})
@@ -236,9 +238,12 @@ func (s *pageStats) stats() []PageStat {
 	return stats
 }
 
-// visits is what page views sessions had. Of equal times, the view that is
-// met first is the earlier one.
-type visits struct{ bySession[visit] }
+// visits is what page views sessions had. Views with equal times stand in the
+// order of their pages' names, however the events arrived.
+type visits struct {
+	bySession[visit]
+	urls []event.Value
+}
 
 type visit struct {
 	first, last         event.Time
@@ -248,10 +253,10 @@ type visit struct {
 
 func (v *visits) add(session, page uint32, at event.Time) {
 	s := &v.sessions[session-v.base]
-	if s.views == 0 || at < s.first {
+	if s.views == 0 || at < s.first || at == s.first && v.urls[page].Text < v.urls[s.firstPage].Text {
 		s.first, s.firstPage = at, page
 	}
-	if s.views == 0 || at >= s.last {
+	if s.views == 0 || at > s.last || at == s.last && v.urls[page].Text > v.urls[s.lastPage].Text {
 		s.last, s.lastPage = at, page
 	}
 	s.views++
