@@ -52,6 +52,9 @@ func (q *question) viewed(rs records, limit int) []answer {
 func (q *question) pages() answer {
 	list := []answer{}
 	views := q.records().ofType("page_view").where(func(r *record) bool { return r.PageURL != "" })
+	slices.SortFunc(views, func(a, b *record) int { // the order of arrival decides nothing
+		return cmp.Or(cmp.Compare(a.Timestamp, b.Timestamp), cmp.Compare(a.PageURL, b.PageURL), cmp.Compare(b.PageTitle, a.PageTitle))
+	})
 	timed := q.records().where(func(r *record) bool { return r.EventType == "page_view" || r.EventType == "page_leave" })
 	for url, of := range views.by(func(r *record) string { return r.PageURL }) {
 		entries, bounces, exits, title := 0, 0, 0, ""
