@@ -45,6 +45,10 @@ type Options struct {
 // MaxBody is the most bytes of a request's body.
 const MaxBody = 1 << 20
 
+// listsBeside is how many listings may run for each heavy query: they are light,
+// unless their filters find nothing in a long range.
+const listsBeside = 4
+
 // maxAnswer is the most bytes of an answer, exports aside, which are streamed.
 const maxAnswer = 64 << 20
 
@@ -57,6 +61,7 @@ type API struct {
 	options  Options
 	metrics  *metrics
 	heavy    *gate
+	lists    *gate
 	exports  *gate
 	document []byte
 	log      *zap.Logger
@@ -71,7 +76,7 @@ func New(p *proc.Process, views Views, keys Keys, a *admin.Admin, options Option
 	}
 	api := &API{
 		views: views, keys: keys, admin: a, ready: p.Ready, options: options, metrics: newMetrics(p.Metrics),
-		heavy: newGate(options.Heavy, "heavy queries"), exports: newGate(options.Exports, "exports"),
+		heavy: newGate(options.Heavy, "heavy queries"), lists: newGate(listsBeside*options.Heavy, "listings"), exports: newGate(options.Exports, "exports"),
 		document: document, log: p.Log, now: options.Now,
 	}
 	e, err := httpx.New(p, httpx.Options{Subsystem: "query", TrustedProxies: options.TrustedProxies, Middleware: []gin.HandlerFunc{harden, limitBody}})

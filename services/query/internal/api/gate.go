@@ -9,7 +9,8 @@ import (
 )
 
 // gate lets a few in at a time, so that heavy queries and exports leave
-// processors and memory for the light ones, which pass no gate.
+// processors and memory for others. Listings have a gate of their own, and what
+// people watch live passes none.
 type gate struct {
 	slots chan struct{}
 	what  string
@@ -22,9 +23,15 @@ func (g *gate) enter(ctx context.Context) (leave func(), err error) {
 	if g == nil {
 		return func() {}, nil
 	}
+	leave = func() { <-g.slots }
 	select {
 	case g.slots <- struct{}{}:
-		return func() { <-g.slots }, nil
+		return leave, nil // at once, even if there is no time left to wait
+	default:
+	}
+	select {
+	case g.slots <- struct{}{}:
+		return leave, nil
 	case <-ctx.Done():
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {

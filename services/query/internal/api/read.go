@@ -24,7 +24,7 @@ import (
 // read is one route under /api/v1/analytics, GET and POST.
 type read struct {
 	path string
-	gate *gate // nil: it is light, and never waits
+	gate *gate // nil: it is light whatever is asked, and never waits
 	plan plan
 }
 

@@ -6,13 +6,13 @@ import "github.com/maidian/maidian/services/query/internal/report"
 // and its part of openapi.yaml.
 func (a *API) reads() []read {
 	return []read{
-		{"/events", nil, of(report.ReadEvents, report.Events)},
+		{"/events", a.lists, of(report.ReadEvents, report.Events)},
 		{"/stats/events", a.heavy, of(report.ReadStats, report.Stats)},
 		{"/stats/pages", a.heavy, of(report.ReadPages, report.Pages)},
 		{"/summary", a.heavy, of(report.ReadSummary, report.Summary)},
 		{"/funnel", a.heavy, of(report.ReadFunnel, report.Funnel)},
 		{"/funnel/users", a.heavy, of(report.ReadFunnelUsers, report.FunnelUsers)},
-		{"/funnel/explain", nil, of(report.ReadFunnelExplain, report.FunnelExplain)},
+		{"/funnel/explain", a.lists, of(report.ReadFunnelExplain, report.FunnelExplain)},
 		{"/retention", a.heavy, of(report.ReadRetention, report.Retention)},
 		{"/retention/users", a.heavy, of(report.ReadRetentionUsers, report.RetentionUsers)},
 		{"/trends", a.heavy, of(report.ReadTrends, report.Trends)},
@@ -22,7 +22,7 @@ func (a *API) reads() []read {
 		{"/realtime", nil, of(report.ReadRealtime, report.Realtime)},
 		{"/heatmap", a.heavy, of(report.ReadHeatmap, report.Heatmaps)},
 		{"/recommendations", a.heavy, of(report.ReadRecommend, report.Recommend)},
-		{"/users/:id", nil, of(report.ReadProfile, report.Profile)},
+		{"/users/:id", a.lists, of(report.ReadProfile, report.Profile)},
 		{"/accounting", nil, a.accounting},
 	}
 }
