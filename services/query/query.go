@@ -24,6 +24,7 @@ import (
 	"github.com/maidian/maidian/services/query/internal/columns"
 	"github.com/maidian/maidian/services/query/internal/erase"
 	"github.com/maidian/maidian/services/query/internal/follow"
+	"github.com/maidian/maidian/services/query/internal/sealed"
 )
 
 // Config of the query service, from the environment.
@@ -38,7 +39,7 @@ type Settings struct {
 	Listen         string        `envconfig:"QUERY_LISTEN" default:":8081" desc:"address the API listens on"`
 	TrustedProxies []string      `envconfig:"QUERY_TRUSTED_PROXIES" desc:"networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"`
 	AdminKey       string        `envconfig:"QUERY_ADMIN_KEY" desc:"the admin key (ak_…) or its SHA-256 in hexadecimal; empty: no administration"`
-	CacheBytes     int64         `envconfig:"QUERY_CACHE_BYTES" default:"1073741824" desc:"most bytes of columns in memory beside user, time and type; the least recently used leave"`
+	CacheBytes     int64         `envconfig:"QUERY_CACHE_BYTES" default:"1073741824" desc:"most bytes in memory of closed days, of columns and of what is worked out from them; the least recently used leave"`
 	Deadline       time.Duration `envconfig:"QUERY_DEADLINE" default:"30s" desc:"longest time a query may take"`
 	ExportDeadline time.Duration `envconfig:"QUERY_EXPORT_DEADLINE" default:"30m" desc:"longest time an export may take"`
 	Concurrency    int           `envconfig:"QUERY_CONCURRENCY" default:"0" desc:"heavy queries worked on at a time, others wait; 0: as many as there are processors"`
@@ -101,7 +102,9 @@ func Serve(ctx context.Context, s *Settings, p *proc.Process, deps Deps) (net.Ad
 	})
 
 	tables := columns.NewTables(deps.Store, s.CacheBytes, p.Metrics)
-	follower := follow.New(deps.Store, tables, p.Log, p.Metrics, follow.Options{Every: s.Poll})
+	shelf := sealed.NewShelf(deps.Store, p.Log, p.Metrics)
+	tables.SealIn(shelf)
+	follower := follow.New(deps.Store, tables, p.Log, p.Metrics, follow.Options{Every: s.Poll, Shelf: shelf, Projects: deps.Store})
 	p.OnReady("journal", follower.Ready)
 	p.Go("journal", follower.Run)
 

@@ -23,6 +23,7 @@ type Rest struct {
 // Seal seals the days that rest, but for those of which short says that
 // events are still missing, and tells whether any was. Memory then has what is used of them.
 func (t *Table) Seal(ctx context.Context, now time.Time, rest Rest, short func(day int32) bool) (any bool, err error) {
+	t.View() // so that rows do not wait for somebody who looks
 	for _, h := range t.atRest(now, rest, short) {
 		done, err := t.sealDay(ctx, h)
 		if err != nil {
@@ -179,6 +180,34 @@ func (t *Table) keep(e *edition, p *piece) {
 	p.resident.touch()
 	e.quiet.pieces[p.key] = p
 	t.tables.cache.count(p.resident, p.bytes())
+}
+
+// SealedDays are the days that are quiet now, as they are sealed.
+func (t *Table) SealedDays() map[int32]sealed.Day {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	days := make(map[int32]sealed.Day)
+	for _, h := range t.days {
+		if h.day.quiet != nil && !h.wanted {
+			days[h.day.Number] = h.day.quiet.sealed
+		}
+	}
+	return days
+}
+
+// Doubt has a sealed day built again from raw events because the journal says
+// something else of it. False: that was done before, and came to the same.
+func (t *Table) Doubt(day sealed.Day) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := t.byNumber[day.Number]
+	if h == nil || h.day.quiet == nil || h.day.quiet.sealed != day || t.doubted[day.Number] == day.Fingerprint {
+		return false
+	}
+	t.doubted[day.Number] = day.Fingerprint
+	h.unlike = true
+	t.tables.metrics.unlike.Inc()
+	return true
 }
 
 // rebuild makes a day from the raw events of all batches that the journal names for it.

@@ -65,12 +65,13 @@ func (t *Tables) SetAsOf(at event.Time) { t.asOf.Store(int64(at)) }
 // Prepare puts all that was added in order, so that the first View of each
 // project is at hand.
 func (t *Tables) Prepare() {
-	for _, table := range t.all() {
+	for _, table := range t.All() {
 		table.View()
 	}
 }
 
-func (t *Tables) all() []*Table {
+// All are the tables of all projects that were heard of.
+func (t *Tables) All() []*Table {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return slices.Collect(maps.Values(t.tables))
@@ -99,8 +100,8 @@ type Table struct {
 	people       *people
 	sessions     *sessions
 	batches      *names
+	lessened     bool     // rows went that the newest may have been among
 	applied      []uint32 // by batch: how many of its events are in
-	lessened     bool // rows went that the newest may have been among
 	kinds        kinds
 	days         []*hot // ascending
 	byNumber     map[int32]*hot
@@ -111,10 +112,11 @@ type Table struct {
 	flights      map[flightKey]*flight
 	merged       time.Time // when the last merge ended
 	mergeTook    time.Duration
-	asleep       int        // quiet days that something has come for: no View is made before they are whole
-	since        event.Time // what the journal named before is in, unless it is listed
-	listed       bitset     // batches that a manifest named: applied says how many of their events are in
-	opened       bitset     // those of them whose rows on open days were added
+	asleep       int              // quiet days that something has come for: no View is made before they are whole
+	since        event.Time       // what the journal named before is in, unless it is listed
+	listed       bitset           // batches that a manifest named: applied says how many of their events are in
+	doubted      map[int32]uint64 // days that were built again because of the journal: their fingerprints
+	opened       bitset           // those of them whose rows on open days were added
 	scratch      []byte
 }
 
@@ -153,8 +155,11 @@ func (t *Table) empty() {
 	t.days, t.byNumber = nil, make(map[int32]*hot)
 	t.dictionaries, t.flights = make(map[string]*shelf), make(map[flightKey]*flight)
 	t.newest, t.rows, t.waiting, t.asleep = 0, 0, 0, 0
-	t.since, t.listed, t.opened = math.MinInt64, nil, nil
+	t.since, t.listed, t.opened, t.doubted = math.MinInt64, nil, nil, make(map[int32]uint64)
 }
+
+// Project is whose events these are.
+func (t *Table) Project() string { return t.project }
 
 // Rows is how many events are in.
 func (t *Table) Rows() int {
@@ -288,14 +293,14 @@ func (t *Table) addEvent(e *event.Event, batch uint32) {
 		batch:    batch,
 		position: uint16(e.Position),
 	})
+	if places := h.left[batch]; places != nil {
+		places[uint16(e.Position)] = true // it came after what was erased went
+	}
 	for _, f := range h.follow {
 		f.codes = append(f.codes, f.dictionary.code(event.ValueOf(e, f.dictionary.name)))
 	}
 	if t.rows == 0 || e.Timestamp > t.newest {
 		t.newest = e.Timestamp
-	if places := h.left[batch]; places != nil {
-		places[uint16(e.Position)] = true // it came after what was erased went
-	}
 	}
 	t.rows++
 	t.waiting++

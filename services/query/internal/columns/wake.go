@@ -53,7 +53,7 @@ func (q *quiet) mayHave(m *moves) bool {
 // Settle makes the quiet days whole that something has come for, and builds
 // those again that are not as the store says. Nothing may be added meanwhile.
 func (t *Tables) Settle(ctx context.Context) error {
-	for _, table := range t.all() {
+	for _, table := range t.All() {
 		if err := table.settle(ctx); err != nil {
 			return fmt.Errorf("make days of project %s whole: %w", table.project, err)
 		}

@@ -11,6 +11,7 @@ type metrics struct {
 	shortEvents  prometheus.Gauge
 	auditMissing prometheus.Gauge
 	auditSurplus prometheus.Gauge
+	auditUnlike  prometheus.Gauge
 	looks        prometheus.Histogram
 	visible      prometheus.Histogram
 }
@@ -26,12 +27,13 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		shortEvents:  gauge("short_events", "Events that these batches lack."),
 		auditMissing: gauge("audit_missing_events", "Events of the journal that were not in memory, by the last whole comparison."),
 		auditSurplus: gauge("audit_surplus_events", "Events in memory beyond those of the journal, by the last whole comparison."),
+		auditUnlike:  gauge("audit_unlike_days", "Sealed days whose batches or events were not those of the journal, by the last whole comparison."),
 		looks:        histogram("look_seconds", "Time of one look at the journal, with the reading of new events."),
 		visible:      histogram("visible_seconds", "From a batch's earliest receipt by the collector to its being visible in answers."),
 	}
 	if registry != nil {
 		registry.MustRegister(m.events, m.failures, m.missed, m.late, m.shortBatches, m.shortEvents,
-			m.auditMissing, m.auditSurplus, m.looks, m.visible)
+			m.auditMissing, m.auditSurplus, m.auditUnlike, m.looks, m.visible)
 	}
 	return m
 }
