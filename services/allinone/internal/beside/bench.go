@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/maidian/maidian/pkg/store"
 )
 
 // Bench measures the service on a set, beside others.
@@ -91,36 +93,58 @@ func (b *Bench) prepare(ctx context.Context) error {
 	return b.seal(ctx)
 }
 
-// seal lets the service run on the store until it has kept what it derives
-// from whole days, as it has in a system that has been running.
-func (b *Bench) seal(ctx context.Context) (err error) {
-	parts, err := b.segments(ctx)
-	if err != nil || len(parts) > 0 {
+// seal lets the service run on the store until it has sealed every day, as it
+// has in a system that has been running. Later runs find the days sealed.
+func (b *Bench) seal(ctx context.Context) error {
+	before, err := b.sealedDays(ctx)
+	if err != nil {
 		return err
 	}
 	s, err := b.server(ctx, QueryOnly, b.Dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	for _, q := range append(Questions(), allColumns...) { // a column is kept when it was asked for
+	for _, q := range append(Questions(), allColumns...) { // a column is sealed once it was asked for
 		if _, _, err := s.Ask(ctx, q.Route, q.Body(0)); err != nil {
-			return err
+			return errors.Join(err, s.Close())
 		}
 	}
-	return s.settled(ctx)
+	if before < b.Set.Days {
+		b.say("%d of %d days are sealed: waiting for the service to seal the others, which it does when they have rested for some minutes", before, b.Set.Days)
+		err = s.settled(ctx)
+	}
+	if err = errors.Join(err, s.Close()); err != nil {
+		return err
+	}
+	after, err := b.sealedDays(ctx)
+	if err == nil && after < b.Set.Days {
+		b.say("the service has sealed %d of %d days only: it is slower at its start than it would be", after, b.Set.Days)
+	}
+	return err
 }
 
-// settled waits until the service has written no segments for a while.
+// sealedDays is how many days have segments.
+func (b *Bench) sealedDays(ctx context.Context) (days int, err error) {
+	seen := map[int32]bool{}
+	err = b.segments(ctx, []string{base}, func(s *store.Segment) { seen[s.Day] = true })
+	return len(seen), err
+}
+
+// settled waits until the service has written segments, and then no more for a
+// while; not for ever.
 func (s *Server) settled(ctx context.Context) error {
-	written, since := 0.0, time.Now()
-	for pause := time.NewTicker(time.Second); time.Since(since) < 15*time.Second; <-pause.C {
+	const still, enough = 20 * time.Second, 10 * time.Minute
+	written, since, began := 0.0, time.Now(), time.Now()
+	for pause := time.NewTicker(time.Second); time.Since(began) < enough; <-pause.C {
 		now, err := s.metric(ctx, "maidian_query_segments_written_bytes_total")
 		if err != nil {
 			return err
 		}
 		if now != written {
 			written, since = now, time.Now()
+		}
+		if written > 0 && time.Since(since) > still {
+			return nil
 		}
 	}
 	return nil

@@ -23,8 +23,11 @@ var allColumns = []Question{
 	{Route: "trends", Body: always(`{` + last90 + `, "series": [{"event": "*"}], "breakdown": "platform"}`)},
 }
 
-// sized are the parts of segments in which user, time and type, session, page and the property are.
-var sized = []string{"base", "sessions", "column:page_path", "column:properties.platform"}
+// base is the part of a sealed day that every one has: user, time and type.
+const base = "base"
+
+// sized are the parts in which those, session, page and the property are.
+var sized = []string{base, "sessions", "column:page_path", "column:properties.platform"}
 
 // stored is what an event takes on disk in what is derived from it.
 func (b *Bench) stored(ctx context.Context) ([]Figure, error) {
@@ -36,7 +39,8 @@ func (b *Bench) stored(ctx context.Context) ([]Figure, error) {
 	if err = errors.Join(err, clickhouse.Close()); err != nil {
 		return nil, err
 	}
-	parts, err := b.segments(ctx)
+	parts := map[string]float64{}
+	err = b.segments(ctx, nil, func(s *store.Segment) { parts[s.Name] += float64(len(s.Data)) / float64(b.Set.Events) })
 	if err != nil {
 		return nil, err
 	}
@@ -58,18 +62,17 @@ func (b *Bench) stored(ctx context.Context) ([]Figure, error) {
 	}}, nil
 }
 
-// segments are the bytes an event of each kind of part in the store.
-func (b *Bench) segments(ctx context.Context) (parts map[string]float64, err error) {
+// segments calls yield for the segments of these names in the store, or for all.
+func (b *Bench) segments(ctx context.Context, names []string, yield func(*store.Segment)) error {
 	from, err := sqlite.Open(ctx, filepath.Join(b.Dir, "store"))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer func() { err = errors.Join(err, from.Close()) }()
-	parts = map[string]float64{}
-	return parts, from.Segments(ctx, Project, math.MinInt32, math.MaxInt32, nil, func(s *store.Segment) error {
-		parts[s.Name] += float64(len(s.Data)) / float64(b.Set.Events)
+	err = from.Segments(ctx, Project, math.MinInt32, math.MaxInt32, names, func(s *store.Segment) error {
+		yield(s)
 		return nil
 	})
+	return errors.Join(err, from.Close())
 }
 
 // memory is the heap of a service that has those columns of all days in memory.
