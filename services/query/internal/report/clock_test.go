@@ -70,14 +70,13 @@ func followFrom(t *testing.T, c Calendar, interval Interval, from, to event.Time
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &oracleRetention{period: string(interval), zone: c.Zone, sunday: true}
-	last := o.key(b.Starts[0])
+	last := clockReads(c.Zone, interval, b.Starts[0])
 	step := 5 * minute
 	if b.Starts[0]%step != 0 {
 		step = 30 * second
 	}
 	for ms := b.Starts[0]; ms < b.End; ms += step {
-		n, key := b.Index(ms), o.key(ms)
+		n, key := b.Index(ms), clockReads(c.Zone, interval, ms)
 		start := b.Starts[n] == ms
 		if turned := key != last; turned != start && ms != b.Starts[0] {
 			t.Fatalf("at %s the local clock turns to %s: %v, a bucket starts: %v", ms, key, turned, start)
@@ -90,6 +89,22 @@ func followFrom(t *testing.T, c Calendar, interval Interval, from, to event.Time
 	if back := c.Back(interval, b.End, b.Len()); back != b.Starts[0] {
 		t.Errorf("%d back from the end is %s, want %s", b.Len(), back, b.Starts[0])
 	}
+}
+
+// clockReads names the interval that the clock on the wall shows; weeks start on Sunday.
+func clockReads(zone *time.Location, interval Interval, t event.Time) string {
+	local := t.Std().In(zone)
+	switch interval {
+	case Hour:
+		return local.Format("2006-01-02T15 -07:00")
+	case Week:
+		y, m, d := local.Date()
+		noon := time.Date(y, m, d, 12, 0, 0, 0, time.UTC)
+		return noon.AddDate(0, 0, -int(noon.Weekday())).Format(time.DateOnly)
+	case Month:
+		return local.Format("2006-01")
+	}
+	return local.Format(time.DateOnly)
 }
 
 func TestTooManyBucketsAreRefused(t *testing.T) {

@@ -14,13 +14,13 @@ import (
 )
 
 func TestParquetHoldsEveryFieldOfEveryEvent(t *testing.T) {
-	events := someEvents(rand.New(rand.NewPCG(1, 1)), 120)
+	events := randomEvents(rand.New(rand.NewPCG(1, 1)), 120)
 	for i := range events {
 		events[i].Properties = fmt.Sprintf(`{"n":%d,"text":"ä"}`, i)
-		events[i].IsBot = i%2 == 0
+		events[i].IsBot, events[i].SessionID = i%2 == 0, "s"
 	}
-	v := columns.FromEvents("p", events)
-	p, err := ParamsFromJSON([]byte(`{"format": "parquet", "from": "2026-03-01", "to": "2026-04-30"}`))
+	v := columns.FromEvents("demo", events)
+	p, err := ParamsFromJSON([]byte(`{"format": "parquet", "from": "2026-01-01", "to": "2026-12-31"}`))
 	if err != nil {
 		t.Fatal(err)
 	}

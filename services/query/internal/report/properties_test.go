@@ -83,45 +83,6 @@ func compare(t *testing.T, seed uint64, what string, before, after map[string]st
 	}
 }
 
-func TestOrderOfArrivalChangesNothing(t *testing.T) {
-	for seed := range uint64(300) {
-		r := rand.New(rand.NewPCG(seed, 5))
-		events := randomEvents(r, 1+r.IntN(40))
-		asked := questions(r, events)
-		before := answers(t, asked, events)
-		for i := range events {
-			events[i].BatchID, events[i].Position = fmt.Sprintf("c%d", r.IntN(5)), i
-		}
-		r.Shuffle(len(events), func(i, j int) {
-			events[i], events[j] = events[j], events[i]
-			events[i].Position, events[j].Position = i, j
-		})
-		compare(t, seed, "another order of arrival", before, answers(t, asked, events))
-	}
-}
-
-func TestUnrelatedUsersChangeNothing(t *testing.T) {
-	for seed := range uint64(300) {
-		r := rand.New(rand.NewPCG(seed, 6))
-		events := randomEvents(r, 1+r.IntN(30))
-		asked := questions(r, events)
-		delete(asked, "trends") // its breakdown counts any event's value
-		for route, bodies := range asked {
-			for _, body := range bodies {
-				body["filters"] = []any{map[string]any{"property": "browser", "op": "neq", "value": "Unrelated"}}
-			}
-			asked[route] = bodies
-		}
-		before := answers(t, asked, events)
-		for i := range 1 + r.IntN(5) {
-			e := events[r.IntN(len(events))]
-			e.EventID, e.UserID, e.AnonymousID, e.Browser, e.BatchID, e.Position = fmt.Sprintf("u%d", i), "unrelated", "", "Unrelated", "unrelated", i
-			events = append(events, e)
-		}
-		compare(t, seed, "an unrelated user", before, answers(t, asked, events))
-	}
-}
-
 // A user's events of other types stand between steps only in strict order.
 func TestOtherEventsChangeNoOrderedFunnel(t *testing.T) {
 	for seed := range uint64(300) {
