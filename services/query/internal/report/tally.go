@@ -22,13 +22,6 @@ func (t *tally) add(n uint32) {
 	}
 }
 
-func (t *tally) has(n uint32) bool { return t.bits[n>>6]&(1<<(n&63)) != 0 }
-
-func (t *tally) clear() {
-	clear(t.bits)
-	t.n = 0
-}
-
 // pairs counts, for each of many groups, its rows and its distinct users. It
 // keeps 8 bytes a row instead of a set of users a group.
 type pairs struct {
