@@ -352,6 +352,17 @@ func (f *funnel) each(ctx context.Context, parts []partition, visit func(worker 
 	return g.each(ctx, parts, func(worker int, actor uint32, hits []hit) { visit(worker, &find[worker], actor, hits) })
 }
 
+// chains calls visit for every actor that may have entered, with its chain.
+func (f *funnel) chains(ctx context.Context, visit func(worker int, actor uint32, c *chain)) error {
+	if k := f.kernel(); k != nil {
+		return k.chains(ctx, visit)
+	}
+	return f.each(ctx, f.actors.partitions(), func(worker int, find *finder, actor uint32, hits []hit) {
+		c := find.best(hits, anytime)
+		visit(worker, actor, &c)
+	})
+}
+
 // steps is the view of steps, with breakdowns when asked.
 func (f *funnel) steps(ctx context.Context) ([]StepResult, []FunnelBreakdown, error) {
 	totals := f.totals
@@ -617,16 +628,14 @@ func ptr[T any](v T) *T { return &v }
 // one starts at or after the longest time. All are equally wide, in whole
 // seconds; where all times are equal, a minute.
 func (f *funnel) timeToConvert(ctx context.Context) (*Conversion, error) {
-	parts := f.actors.partitions()
 	found := make([][]event.Time, processors())
 	from, to := *f.request.FromStep, *f.request.ToStep
-	err := f.each(ctx, parts, func(worker int, find *finder, _ uint32, hits []hit) {
-		c := find.best(hits, anytime)
+	err := f.chains(ctx, func(worker int, _ uint32, c *chain) {
 		if f.plan.order == unordered {
 			if times := c.inTime(); to < len(times) {
 				found[worker] = append(found[worker], times[to]-times[from])
 			}
-		} else if f.did(&c, from) && f.did(&c, to) {
+		} else if f.did(c, from) && f.did(c, to) {
 			found[worker] = append(found[worker], c.between(from, to))
 		}
 	})
@@ -806,14 +815,12 @@ func FunnelUsers(ctx context.Context, v *columns.View, r *FunnelUsersRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	parts := f.actors.partitions()
 	found := make([]least[FunnelUser], processors())
 	for i := range found {
 		found[i] = least[FunnelUser]{n: r.Limit + 1, compare: func(a, b FunnelUser) int { return cmp.Compare(a.UserID, b.UserID) }}
 	}
-	err = f.each(ctx, parts, func(worker int, find *finder, actor uint32, hits []hit) {
-		c := find.best(hits, anytime)
-		if at, ok := r.counts(f, &c); ok {
+	err = f.chains(ctx, func(worker int, actor uint32, c *chain) {
+		if at, ok := r.counts(f, c); ok {
 			if name := f.actors.name(actor); after == nil || name > *after {
 				found[worker].add(FunnelUser{name, at})
 			}

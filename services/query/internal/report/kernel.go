@@ -120,6 +120,20 @@ func (k *kernel) totals(ctx context.Context) (*stepTotal, map[uint32]*stepTotal,
 	return merge(totals), mergeGroups(groups), nil
 }
 
+// chains calls visit for every user that entered, with its chain; which hits
+// filled the steps is not told.
+func (k *kernel) chains(ctx context.Context, visit func(worker int, user uint32, c *chain)) error {
+	chains := make([]chain, processors())
+	return k.each(ctx, func(worker int, user uint32, times []uint64) {
+		c := &chains[worker]
+		c.depth, c.done = len(times), 1<<len(times)-1
+		for step, at := range times {
+			c.at[step] = k.origin + event.Time(at-k.bias)
+		}
+		visit(worker, user, c)
+	})
+}
+
 // addTimes adds a chain of steps that are all required.
 func (t *stepTotal) addTimes(times []uint64) {
 	t.users[0]++

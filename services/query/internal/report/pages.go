@@ -154,6 +154,7 @@ func (m *mean) value() *float64 {
 func (s *pageStats) countViews(ctx context.Context) error {
 	err := s.eachRun(ctx, pageView, func(dayIndex int, run columns.Run, pages []uint32, keep []bool) {
 		who := s.events.units(dayIndex)
+		s.views.reserve(len(pages))
 		for i, page := range pages {
 			if page != 0 && (keep == nil || keep[i]) {
 				user, has := who.of(run.Lo + i)

@@ -188,38 +188,77 @@ func (w *ways) name(code uint32) string {
 
 // count adds an actor's edges, each once.
 func (w *ways) count(hits []hit, counts map[edge]int, kept *budget) {
-	seen := map[edge]bool{}
-	for _, session := range w.sessions(hits) {
-		if kept.spent() {
-			return
-		}
+	var edges []edge
+	w.eachSession(hits, func(session []hit) bool {
 		path := w.path(session)
 		for i := 1; i < len(path); i++ {
-			if e := (edge{i, path[i-1], path[i]}); !seen[e] {
-				seen[e] = true
-				counts[e]++
-			}
+			edges = append(edges, edge{i, path[i-1], path[i]})
+		}
+		return !kept.spent()
+	})
+	slices.SortFunc(edges, edge.compare)
+	for _, e := range slices.Compact(edges) {
+		counts[e]++
+	}
+}
+
+func (e edge) compare(o edge) int {
+	return cmp.Or(cmp.Compare(e.place, o.place), cmp.Compare(e.from, o.from), cmp.Compare(e.to, o.to))
+}
+
+// sessionStretch is hits of one session that follow one another.
+type sessionStretch struct {
+	session uint32
+	lo, hi  int
+}
+
+func (s sessionStretch) compare(o sessionStretch) int {
+	return cmp.Or(cmp.Compare(s.session, o.session), cmp.Compare(s.lo, o.lo))
+}
+
+// eachSession calls visit with an actor's hits of one session after the other,
+// each in the order of time, until it returns false.
+func (w *ways) eachSession(hits []hit, visit func(session []hit) bool) {
+	stretches := w.stretches(hits)
+	for i := 0; i < len(stretches); {
+		first := stretches[i]
+		session := hits[first.lo:first.hi:first.hi]
+		for i++; i < len(stretches) && stretches[i].session == first.session; i++ {
+			session = append(session, hits[stretches[i].lo:stretches[i].hi]...)
+		}
+		w.settleTies(session)
+		if !visit(session) {
+			return
 		}
 	}
 }
 
-// sessions parts an actor's hits by session; those of one stand in the order of time.
-func (w *ways) sessions(hits []hit) [][]hit {
-	var order []uint32
-	bySession := map[uint32][]hit{}
-	for _, h := range hits {
-		n := w.source.days[h.day].Sessions().At(int(h.row))
-		if _, ok := bySession[n]; !ok {
-			order = append(order, n)
+func (w *ways) stretches(hits []hit) []sessionStretch {
+	var stretches []sessionStretch
+	for i := range hits {
+		session := w.source.days[hits[i].day].Sessions().At(int(hits[i].row))
+		if n := len(stretches); n > 0 && stretches[n-1].session == session {
+			stretches[n-1].hi = i + 1
+		} else {
+			stretches = append(stretches, sessionStretch{session, i, i + 1})
 		}
-		bySession[n] = append(bySession[n], h)
 	}
-	sessions := make([][]hit, len(order))
-	for i, n := range order {
-		sessions[i] = bySession[n]
-		slices.SortStableFunc(sessions[i], func(a, b hit) int { return cmp.Or(byTime(a, b), cmp.Compare(w.sortName(&a), w.sortName(&b))) })
+	slices.SortFunc(stretches, sessionStretch.compare)
+	return stretches
+}
+
+// settleTies puts items of equal times in the order of their names.
+func (w *ways) settleTies(hits []hit) {
+	for lo := 0; lo < len(hits); {
+		hi := lo + 1
+		for hi < len(hits) && hits[hi].at == hits[lo].at {
+			hi++
+		}
+		if hi > lo+1 {
+			slices.SortStableFunc(hits[lo:hi], func(a, b hit) int { return cmp.Compare(w.sortName(&a), w.sortName(&b)) })
+		}
+		lo = hi
 	}
-	return sessions
 }
 
 func (w *ways) sortName(h *hit) string {

@@ -1,15 +1,12 @@
 package report
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"testing"
 	"time"
 
 	"github.com/maidian/maidian/pkg/event"
-	"github.com/maidian/maidian/services/query/internal/columns"
 )
 
 // zones with a change of clocks at midnight, by half an hour, in the south, and none.
@@ -95,51 +92,4 @@ func firstInstant(date string, reached func(time.Time) bool) event.Time {
 	for t = t.Add(-15 * time.Hour); !reached(t); t = t.Add(time.Minute) {
 	}
 	return event.TimeOf(t)
-}
-
-// TestKernelIsTheFinder holds the fast funnel to the general one.
-func TestKernelIsTheFinder(t *testing.T) {
-	ctx := context.Background()
-	taken := 0
-	for seed := range uint64(1500) {
-		r := rand.New(rand.NewPCG(seed, 4))
-		events := randomEvents(r, 1+r.IntN(40))
-		parameters, _, _ := randomRange(r, events)
-		parameters["window"] = []string{"1s", "30m", "1h", "1d", "14d"}[r.IntN(5)]
-		parameters["filters"] = randomCondition(r)
-		parameters["steps"] = []any{"view", map[string]any{"event": "cart", "filters": randomCondition(r)}, "buy", "refund"}[:2+r.IntN(3)]
-		body, err := json.Marshal(parameters)
-		if err != nil {
-			t.Fatal(err)
-		}
-		request, err := ReadFunnel(params(t, string(body)), testEnv)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f, err := request.open(ctx, columns.FromEvents("demo", events))
-		if err != nil {
-			t.Fatal(err)
-		}
-		k := f.kernel()
-		if k == nil {
-			t.Fatalf("%s is not taken by the kernel", body)
-		}
-		fast, _, err := k.totals(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		general, _, err := f.totals(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, _ := json.Marshal(f.lines(fast))
-		want, _ := json.Marshal(f.lines(general))
-		if string(got) != string(want) {
-			t.Fatalf("seed %d: %s\n got %s\nwant %s", seed, body, got, want)
-		}
-		taken += general.users[0]
-	}
-	if taken == 0 {
-		t.Fatal("no funnel was entered")
-	}
 }

@@ -427,6 +427,8 @@ type gather struct {
 
 	hits    []hit
 	sorted  []hit
+	first   []hit // room for merging
+	ends    []int // of stretches in order
 	marks   []bool
 	steps   []uint32
 	others  []uint32
@@ -588,8 +590,8 @@ func (g *gather) deliver(ctx context.Context, p partition, yield func(actor uint
 			checked = end
 		}
 		hits := g.sorted[start:end]
-		if !slices.IsSortedFunc(hits, byTime) {
-			slices.SortStableFunc(hits, byTime)
+		if err := g.inTime(ctx, hits); err != nil {
+			return err
 		}
 		yield(p.lo+uint32(k), hits)
 		start = end
@@ -597,14 +599,50 @@ func (g *gather) deliver(ctx context.Context, p partition, yield func(actor uint
 	return nil
 }
 
-func byTime(a, b hit) int {
-	switch {
-	case a.at < b.at:
-		return -1
-	case a.at > b.at:
-		return 1
+// inTime puts hits in the order of time and leaves those of equal time as they
+// stand. They come as a few stretches that are in order, one a day and type:
+// neighbours are merged until one is left.
+func (g *gather) inTime(ctx context.Context, hits []hit) error {
+	g.ends = g.ends[:0]
+	for i := 1; i <= len(hits); i++ {
+		if i == len(hits) || hits[i].at < hits[i-1].at {
+			g.ends = append(g.ends, i)
+		}
 	}
-	return 0
+	for len(g.ends) > 1 {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		g.mergeNeighbours(hits)
+	}
+	return nil
+}
+
+// mergeNeighbours merges each stretch with odd number into the one before it.
+func (g *gather) mergeNeighbours(hits []hit) {
+	lo, merged := 0, g.ends[:0]
+	for i := 0; i < len(g.ends); i += 2 {
+		hi := g.ends[i]
+		if i+1 < len(g.ends) {
+			g.first = append(g.first[:0], hits[lo:hi]...)
+			mergeHits(hits[lo:g.ends[i+1]], g.first, hits[hi:g.ends[i+1]])
+			hi = g.ends[i+1]
+		}
+		merged, lo = append(merged, hi), hi
+	}
+	g.ends = merged
+}
+
+// mergeHits merges two stretches into room of which the second is the end.
+func mergeHits(room, first, second []hit) {
+	for len(first) > 0 {
+		if len(second) > 0 && second[0].at < first[0].at {
+			room[0], second = second[0], second[1:]
+		} else {
+			room[0], first = first[0], first[1:]
+		}
+		room = room[1:]
+	}
 }
 
 // within are the hits with since ≤ at < until.

@@ -32,6 +32,11 @@ type pairs struct {
 
 func newPairs(groups, numbers int) *pairs { return &pairs{rows: make([]int, groups), numbers: numbers} }
 
+// reserve makes room for so many more rows.
+func (p *pairs) reserve(rows int) {
+	p.groups, p.users = slices.Grow(p.groups, rows), slices.Grow(p.users, rows)
+}
+
 // add counts a row of a group, and its user if it has one.
 func (p *pairs) add(group, user uint32, has bool) {
 	p.rows[group]++
@@ -43,11 +48,12 @@ func (p *pairs) add(group, user uint32, has bool) {
 
 // distinct is, by group, of how many users its rows are.
 func (p *pairs) distinct() []int {
+	words := (p.numbers + 63) / 64
 	switch {
-	case len(p.users) < p.numbers/16:
+	case len(p.users) < min(p.numbers/16, words*len(p.rows)/16):
 		return p.distinctOfFew()
 	case len(p.rows) <= 64:
-		return p.distinctInFew()
+		return p.distinctInFew(words)
 	}
 	sorted, starts := p.byGroup()
 	distinct := make([]int, len(p.rows))
@@ -76,14 +82,14 @@ func (p *pairs) distinctOfFew() []int {
 	return distinct
 }
 
-// distinctInFew has a bit for each group and user.
-func (p *pairs) distinctInFew() []int {
-	distinct, seen := make([]int, len(p.rows)), make([]uint64, p.numbers)
+// distinctInFew has a set of users for each group.
+func (p *pairs) distinctInFew(words int) []int {
+	distinct, sets := make([]int, len(p.rows)), make(userSet, len(p.rows)*words)
 	for i, user := range p.users {
-		if bit := uint64(1) << p.groups[i]; seen[user]&bit == 0 {
-			seen[user] |= bit
-			distinct[p.groups[i]]++
-		}
+		sets[int(p.groups[i])*words+int(user>>6)] |= 1 << (user & 63)
+	}
+	for g := range distinct {
+		distinct[g] = sets[g*words : (g+1)*words].len()
 	}
 	return distinct
 }
@@ -123,7 +129,7 @@ type bySession[T any] struct {
 	sessions []T    // by number, less base
 }
 
-// makeRoom makes room for these sessions.
+// makeRoom makes room for the sessions of the rows of a day.
 func (s *bySession[T]) makeRoom(numbers []uint32) {
 	least, most := slices.Min(numbers), slices.Max(numbers)
 	if len(s.sessions) == 0 {
@@ -134,6 +140,9 @@ func (s *bySession[T]) makeRoom(numbers []uint32) {
 		s.base = least
 	}
 	if more := int(most-s.base) + 1 - len(s.sessions); more > 0 {
-		s.sessions = append(s.sessions, make([]T, more)...)
+		if len(s.sessions)+more > cap(s.sessions) {
+			s.sessions = slices.Grow(s.sessions, 3*more) // the next days need as much
+		}
+		s.sessions = s.sessions[:len(s.sessions)+more]
 	}
 }
