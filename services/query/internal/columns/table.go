@@ -224,18 +224,32 @@ func (t *Table) addBatch(entry store.Batch, events []event.Event) int {
 	if have > 0 && int(have) >= live(entry) {
 		return int(have)
 	}
-	there := make(map[int]bool)
-	if int(batch) < known { // part of it may have come before
-		there = t.positions(batch)
+	if int(batch) >= known {
+		t.addNew(events, batch)
+	} else {
+		t.addMore(events, batch) // part of it may have come before
 	}
+	return int(t.applied[batch])
+}
+
+// addNew adds a batch that nobody has heard of.
+func (t *Table) addNew(events []event.Event, batch uint32) {
+	for i := range events {
+		t.addEvent(&events[i], batch)
+	}
+	t.applied[batch] = uint32(len(events)) // refused ones too: reading them again would not help
+}
+
+// addMore adds what is not there yet.
+func (t *Table) addMore(events []event.Event, batch uint32) {
+	there := t.positions(batch)
 	for i := range events {
 		if e := &events[i]; !there[e.Position] {
-			there[e.Position] = true // refused ones too: reading them again would not help
+			there[e.Position] = true
 			t.addEvent(e, batch)
 		}
 	}
 	t.applied[batch] = uint32(len(there))
-	return len(there)
 }
 
 // batchNumber is the number of a batch, given now when it is new.
