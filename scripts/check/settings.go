@@ -81,6 +81,7 @@ func (s *settings) loading(f *flag.FlagSet) {
 	f.Float64Var(&o.Resend, "resend", 0.05, "`share` of batches that are sent 2 to 6 times at once")
 	f.Float64Var(&o.Repeat, "repeat", 0.02, "`share` of events that were in an earlier batch already")
 	f.Float64Var(&o.Abandon, "abandon", 0.01, "`share` of requests whose answer nobody waits for")
+	f.Float64Var(&o.GiveUp, "give-up", 0.05, "`share` of batches that are not tried again when there is no answer, or a 5xx")
 	f.Float64Var(&o.Skew, "skew", 0.2, "`share` of batches from devices whose clocks are wrong, by up to ten years")
 	f.Float64Var(&o.Poison, "poison", 0, "`share` of batches beside which an unreadable message is put on the queue; needs -amqp")
 	f.DurationVar(&o.Patience, "patience", time.Minute, "how long batches without an answer are tried again after the end")

@@ -170,14 +170,16 @@ func TestTheCheckerPassesTheWholeBuild(t *testing.T) {
 	}
 }
 
-// Every patch is tried on the sources, whichever controls run: one that no
-// longer applies would be a control that tests nothing.
+// Every patch is tried on the sources, whichever controls and faults run: one that
+// no longer applies would be a test that tests nothing.
 func TestPatchesApply(t *testing.T) {
 	root := testenv.Root(t)
 	for _, c := range controls {
 		t.Run(c.name, func(t *testing.T) { overlay(t, root, t.TempDir()+"/patched", c.patches) })
 	}
-	t.Run("seams", func(t *testing.T) { overlay(t, root, t.TempDir()+"/patched", seams) })
+	for _, f := range faults {
+		t.Run(f.name, func(t *testing.T) { overlay(t, root, t.TempDir()+"/patched", f.patches) })
+	}
 }
 
 func faultNamed(t testing.TB, name string) *fault {

@@ -180,6 +180,19 @@ var faults = []fault{
 	crashAt("before ack"),
 	crashAt("after ack"),
 	{
+		name: "events that nothing can store", injected: "one event in a hundred makes the consumer panic while it stores", load: []string{"-pills", "0.01"},
+		patches: []patch{{
+			"services/consumer/internal/deliver/insert.go", "	d.metrics.batch.Observe(float64(len(events)))\n",
+			"	d.metrics.batch.Observe(float64(len(events)))\n	for i := range events {\n		if events[i].EventType == \"poison_pill\" {\n			panic(\"a pill\")\n		}\n	}\n",
+		}},
+		do: func(_ *system, c *checker) { c.until("200", 50) },
+		expect: func(t *testing.T, r *report) {
+			if r.DeadLettered < 10 {
+				t.Errorf("%d dead letters: that is no hundredth of the events", r.DeadLettered)
+			}
+		},
+	},
+	{
 		name: "collector SIGTERM under load", injected: "the collector is asked to end, three times, and started again",
 		do: func(s *system, c *checker) {
 			for range 3 {

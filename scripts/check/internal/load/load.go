@@ -36,6 +36,7 @@ type Options struct {
 	Resend      float64       // share of batches that are sent several times at once
 	Repeat      float64       // share of a batch's places filled with events of earlier batches
 	Abandon     float64       // share of attempts whose answer nobody waits for
+	GiveUp      float64       // share of batches that are not tried again when there is no answer, or a 5xx
 	Skew        float64       // share of batches from devices whose clocks are wrong
 	Patience    time.Duration // how long a batch is tried again once the load is over
 	Timeout     time.Duration // of one request
@@ -118,7 +119,8 @@ type parcel struct {
 	body   [][]byte // of each event
 	off    time.Duration
 	skewed bool
-	times  int // how often it is sent at once
+	times  int  // how often it is sent at once
+	once   bool // whoever sends it does not try again
 	random *rand.Rand
 }
 
@@ -165,6 +167,7 @@ func (s *sender) take(ctx context.Context) (*parcel, time.Time, bool) {
 	if r.Float64() < s.options.Resend {
 		p.times = 2 + r.IntN(5)
 	}
+	p.once = r.Float64() < s.options.GiveUp
 	if r.Float64() < s.options.Skew {
 		p.skewed, p.off = true, skews[r.IntN(len(skews))]
 	}
@@ -209,7 +212,7 @@ func (s *sender) pace(size int) time.Time {
 func (s *sender) deliver(ctx context.Context, p *parcel) {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, s.options.MaxWait) {
 		done, err := s.try(ctx, p)
-		if s.fail(err) || done.Status >= 200 && done.Status < 500 && done.Status != http.StatusTooManyRequests && done.Status != http.StatusUnauthorized {
+		if s.fail(err) || final(done.Status) || p.once && done.Status != http.StatusUnauthorized {
 			return
 		}
 		pause := wait
@@ -222,6 +225,12 @@ func (s *sender) deliver(ctx context.Context, p *parcel) {
 			return
 		}
 	}
+}
+
+// final says that trying again would change nothing. A key may have been made
+// so shortly before that the collector does not know it yet.
+func final(status int) bool {
+	return status >= 200 && status < 500 && status != http.StatusTooManyRequests && status != http.StatusUnauthorized
 }
 
 // try is one attempt, in the ledger before and after.

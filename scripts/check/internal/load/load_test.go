@@ -125,6 +125,15 @@ func TestWhatIsRefusedForGoodIsNotSentAgain(t *testing.T) {
 	}
 }
 
+func TestSomeGiveUp(t *testing.T) {
+	l := sent(t, func(o *Options) { o.GiveUp = 1 }, func(w http.ResponseWriter, _ []string, _ int) { w.WriteHeader(503) })
+	for i := range l.Batches {
+		if tries := l.Tries[i]; len(tries) != 1 || !tries[0].Unknown() {
+			t.Fatalf("batch %d has the tries %+v", i, tries)
+		}
+	}
+}
+
 func TestDifficultClients(t *testing.T) {
 	l := sent(t, func(o *Options) { o.Resend, o.Repeat, o.Skew = 1, 0.3, 0.5 }, accept)
 	repeated, skewed := 0, 0

@@ -89,6 +89,7 @@ type fact struct {
 	batches []int32 // places in the ledger
 	acked   bool
 	maybe   bool // it may have got in without anybody being told
+	sends   int  // how often it may have got in
 	copies  int
 	letters int
 }
@@ -195,8 +196,11 @@ func (c *court) hearTry(b *ledger.Batch, at int, t *ledger.Attempt) {
 		if n := len(f.batches); n == 0 || f.batches[n-1] != int32(at) {
 			f.batches = append(f.batches, int32(at))
 		}
-		f.acked = f.acked || acked && !rejected[i]
-		f.maybe = f.maybe || t.Unknown()
+		in := acked && !rejected[i]
+		f.acked, f.maybe = f.acked || in, f.maybe || t.Unknown()
+		if in || t.Unknown() {
+			f.sends++
+		}
 	}
 	for _, hash := range b.Letters {
 		p := c.poison[hash]
@@ -358,8 +362,8 @@ func (c *court) conclude() {
 		if f.acked && f.copies+f.letters == 0 {
 			r.Found(Lost, name+c.story(f))
 		}
-		if f.letters > 1 {
-			r.Found(Letters, fmt.Sprintf("%s is in %d letters", name, f.letters))
+		if f.letters > f.sends { // each time that it got in is a letter of its own
+			r.Found(Letters, fmt.Sprintf("%s is in %d letters, but got in at most %d times", name, f.letters, f.sends))
 		}
 		if f.letters > 0 && f.copies > 0 {
 			r.Found(Letters, name+" is stored and a dead letter as well")

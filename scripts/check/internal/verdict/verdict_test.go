@@ -200,6 +200,15 @@ func TestVerdict(t *testing.T) {
 		"a letter of nobody": {
 			func(_ *ledger.Ledger, s *held) { s.letters = []stored.Letter{{ID: "m/0", Payload: []byte("?")}} }, "dead letters", nil,
 		},
+		"a pill is more letters than it was sent": {
+			func(b *ledger.Ledger, s *held) {
+				b.Batches[0].Events[0].Kind = traffic.Pill
+				pill := stored.Letter{ID: "m/0", Payload: fmt.Appendf(nil, `{"project":"p","event_id":%q}`, s.events[0].ID)}
+				s.letters = []stored.Letter{pill, pill}
+				s.events = s.events[1:]
+				s.journal["p"] = stored.Entry{Stored: 2, DeadLettered: 1}
+			}, "dead letters", nil,
+		},
 		"a pill is a dead letter": {
 			func(b *ledger.Ledger, s *held) {
 				b.Batches[0].Events[0].Kind = traffic.Pill
