@@ -1,7 +1,7 @@
 # make run     starts everything on this machine     make test   runs every test
 # make help    lists the rest
 .DEFAULT_GOAL := help
-.PHONY: help run run-rabbit demo simulate build sdk test test-go test-sdk test-browser check lint tidy controls faults fuzz bench bench-query bench-growth clean
+.PHONY: help run run-rabbit demo simulate build sdk test test-go test-sdk test-browser check lint tidy controls faults oracle fuzz bench bench-query bench-growth clean
 
 GO       ?= go
 GOTOOLS  := $(CURDIR)/bin/tools
@@ -86,6 +86,10 @@ faults: ## every fault under load, several times, into deploy/RELIABILITY.md (SE
 	@scripts/need rabbitmq
 	FAULTS=all FAULT_SEEDS=$(SEEDS) FAULT_RATE=10000 FAULT_QUIET=10s FAULT_FREEZE=60s RELIABILITY=deploy/RELIABILITY.md \
 		$(GO) test -count 1 -timeout 4h -v -run TestFaults ./scripts/faults
+
+SEEDS ?= 5000
+oracle: ## hold every report to plain loops over events, on SEEDS random histories (SEEDS=5000)
+	ORACLE_SEEDS=$(SEEDS) $(GO) test -timeout 60m ./services/query/internal/oracle
 
 FUZZTIME ?= 30s
 fuzz: ## fuzz everything that reads strangers' bytes (FUZZTIME=30s each)

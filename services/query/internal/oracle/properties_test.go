@@ -199,7 +199,7 @@ type arrival struct {
 func (a *arrival) deliver(t *testing.T, part []event.Event) {
 	t.Helper()
 	id := part[0].BatchID
-	batch := append(a.stored[id], part...)
+	batch := slices.Concat(a.stored[id], part)
 	slices.SortFunc(batch, func(x, y event.Event) int { return x.Position - y.Position })
 	a.stored[id] = slices.CompactFunc(batch, func(x, y event.Event) bool { return x.Position == y.Position })
 	entry := store.Batch{ID: id, Project: "shop", Stored: len(a.stored[id])}
