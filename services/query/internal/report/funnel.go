@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"sync"
 
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/services/query/internal/columns"
@@ -549,6 +550,8 @@ func mergeGroups(groups []map[uint32]*stepTotal) map[uint32]*stepTotal {
 // lines are the answer's steps.
 func (f *funnel) lines(t *stepTotal) []StepResult {
 	lines := make([]StepResult, f.plan.steps)
+	var timing sync.WaitGroup
+	defer timing.Wait()
 	before := t.users[0]
 	for i := range lines {
 		users := t.users[i]
@@ -557,13 +560,17 @@ func (f *funnel) lines(t *stepTotal) []StepResult {
 			Rate: percent(users, t.users[0]), StepRate: percent(users, before), DropOff: before - users,
 		}
 		if len(t.times[i]) > 0 {
-			lines[i].AvgSeconds, lines[i].Median = ptr(seconds(meanTime(t.times[i]))), ptr(seconds(medianTime(t.times[i])))
+			timing.Go(func() { lines[i].time(t.times[i]) })
 		}
 		if f.plan.optional&(1<<i) == 0 {
 			before = users
 		}
 	}
 	return lines
+}
+
+func (s *StepResult) time(times []event.Time) {
+	s.AvgSeconds, s.Median = ptr(seconds(meanTime(times))), ptr(seconds(medianTime(times)))
 }
 
 // seconds is a time in milliseconds as seconds, to the millisecond.
