@@ -111,7 +111,7 @@ func (b *Bench) seal(ctx context.Context) error {
 	}
 	if before < b.Set.Days {
 		b.say("%d of %d days are sealed: waiting for the service to seal the others, which it does when they have rested for some minutes", before, b.Set.Days)
-		err = s.settled(ctx)
+		err = s.sealed(ctx, b.Set.Days-before)
 	}
 	if err = errors.Join(err, s.Close()); err != nil {
 		return err
@@ -130,21 +130,17 @@ func (b *Bench) sealedDays(ctx context.Context) (days int, err error) {
 	return len(seen), err
 }
 
-// settled waits until the service has written segments, and then no more for a
-// while; not for ever.
-func (s *Server) settled(ctx context.Context) error {
-	const still, enough = 20 * time.Second, 10 * time.Minute
-	written, since, began := 0.0, time.Now(), time.Now()
-	for pause := time.NewTicker(time.Second); time.Since(began) < enough; <-pause.C {
-		now, err := s.metric(ctx, "maidian_query_segments_written_bytes_total")
+// sealed waits until the service has sealed so many days, or none for a while.
+func (s *Server) sealed(ctx context.Context, want int) error {
+	const patience = 8 * time.Minute // longer than days have to rest
+	days, since := 0.0, time.Now()
+	for pause := time.NewTicker(time.Second); days < float64(want) && time.Since(since) < patience; <-pause.C {
+		now, err := s.metric(ctx, "maidian_query_days_sealed_total")
 		if err != nil {
 			return err
 		}
-		if now != written {
-			written, since = now, time.Now()
-		}
-		if written > 0 && time.Since(since) > still {
-			return nil
+		if now != days {
+			days, since = now, time.Now()
 		}
 	}
 	return nil
