@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
 
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/services/query/internal/sealed"
@@ -172,6 +173,7 @@ func (t *Table) AddOpen(m *sealed.Manifest, events []event.Event) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.adding = time.Now()
 	for id, span := range spansByBatch(events) {
 		batch := t.batchNumber(id)
 		if t.opened.has(batch) {

@@ -96,6 +96,9 @@ func (t *Table) write(ctx context.Context, day *sealed.Day, batches []segment.Ba
 	if content.Base.Day != name || content.DayOf() != *day {
 		return sealed.ErrMoved
 	}
+	if err := shelf.Clear(ctx, name); err != nil {
+		return err
+	}
 	return shelf.Put(ctx, content, nil)
 }
 

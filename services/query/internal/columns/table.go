@@ -110,6 +110,7 @@ type Table struct {
 	waiting      int // of them not in a Day yet
 	dictionaries map[string]*shelf
 	flights      map[flightKey]*flight
+	adding       time.Time // when adding last began
 	merged       time.Time // when the last merge ended
 	mergeTook    time.Duration
 	asleep       int              // quiet days that something has come for: no View is made before they are whole
@@ -191,6 +192,7 @@ func live(entry store.Batch) int { return entry.Stored - entry.Erased }
 func (t *Table) Add(entries []store.Batch, events []event.Event) (short []store.Batch) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.adding = time.Now()
 	ofBatch := spansByBatch(events)
 	for _, entry := range entries {
 		span := ofBatch[entry.ID]
@@ -298,7 +300,7 @@ func (t *Table) addEvent(e *event.Event, batch uint32) {
 		t.want(h)
 		return
 	}
-	h.sealed, h.grown = nil, time.Now()
+	h.sealed, h.grown = nil, t.adding
 	h.tail = append(h.tail, row{
 		kind:     t.kinds.number(e.EventType),
 		identity: t.people.identify(e),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/maidian/maidian/services/query/internal/sealed"
 )
@@ -253,6 +254,7 @@ func (t *Table) addLate(h *hot) {
 	if len(came) == 0 {
 		return
 	}
+	t.adding = time.Now()
 	there := make(map[Ref]bool, len(came))
 	for _, l := range came {
 		there[Ref{l.batch, uint16(l.event.Position)}] = false
