@@ -95,6 +95,16 @@ func (s *vault) Segments(_ context.Context, project string, from, to int32, name
 	return nil
 }
 
+func (s *vault) DeleteSegments(_ context.Context, _ string, from, to int32, names []string) (int, error) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	before := len(s.segments)
+	maps.DeleteFunc(s.segments, func(key segmentKey, _ []byte) bool {
+		return key.day >= from && key.day <= to && (len(names) == 0 || slices.Contains(names, key.name))
+	})
+	return before - len(s.segments), nil
+}
+
 // harm damages or deletes a segment.
 func (s *vault) harm(r *rand.Rand) {
 	s.lock.Lock()

@@ -56,6 +56,16 @@ func (k *keeper) Segments(_ context.Context, project string, from, to int32, nam
 	return nil
 }
 
+func (k *keeper) DeleteSegments(_ context.Context, _ string, from, to int32, names []string) (int, error) {
+	k.lock.Lock()
+	defer k.lock.Unlock()
+	before := len(k.segments)
+	maps.DeleteFunc(k.segments, func(key place, _ []byte) bool {
+		return from <= key.day && key.day <= to && (len(names) == 0 || slices.Contains(names, key.name))
+	})
+	return before - len(k.segments), nil
+}
+
 func (k *keeper) Projects(context.Context) ([]store.Project, error) {
 	return []store.Project{{ID: "p", CreatedAt: event.TimeOf(time.Now()) - event.Time(30*24*time.Hour/time.Millisecond)}}, nil
 }
