@@ -3,6 +3,7 @@ package sealed
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/cespare/xxhash/v2"
@@ -86,7 +87,7 @@ func (s *Shelf) Manifest(ctx context.Context, project string) (*Manifest, error)
 		problem = json.Unmarshal(parts[manifestName].Content(), m)
 	}
 	if problem != nil {
-		if problem != errMissing {
+		if !errors.Is(problem, errMissing) {
 			s.report(day, map[string]error{manifestName: problem})
 		}
 		return nil, nil
