@@ -35,7 +35,7 @@ func (d *SealedDays) Verify(ctx context.Context) error {
 func (d *SealedDays) Rebuild(ctx context.Context) error {
 	shelf := sealed.NewShelf(d.Store, d.Log, nil)
 	return d.each(ctx, func(ctx context.Context, project string, from, to int32, yield func(sealed.Finding) error) error {
-		return shelf.Rebuild(ctx, d.Store, project, from, to, yield)
+		return shelf.Rebuild(ctx, project, from, to, yield)
 	}, "rebuilt", "taken out: the service will seal it again")
 }
 

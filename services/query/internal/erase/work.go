@@ -267,13 +267,17 @@ func (w *work) do(ctx context.Context, next *step) error {
 // perform does the step that was begun, and counts it.
 func (w *work) perform(ctx context.Context) error {
 	s := w.task.Step
+	stale, err := w.deleteSegments(ctx, s.Days)
+	if err != nil {
+		return err
+	}
 	if err := w.store.EraseEvents(ctx, w.job.Project, s.Events, event.TimeOf(w.now())); err != nil {
 		return err
 	}
 	if _, err := w.store.DeleteDeadLetters(ctx, s.Letters); err != nil {
 		return err
 	}
-	stale, err := w.deleteSegments(ctx, s.Days)
+	again, err := w.deleteSegments(ctx, s.Days)
 	if err != nil {
 		return err
 	}
@@ -281,13 +285,14 @@ func (w *work) perform(ctx context.Context) error {
 		w.task.Step, w.task.Tries, w.job.Error = nil, 0, ""
 		w.job.Counts[events] += len(s.Events)
 		w.job.Counts[batches] += s.Batches
-		w.job.Counts[segments] += stale
+		w.job.Counts[segments] += stale + again
 		w.job.Counts[deadLetters] += len(s.Letters)
 	})
 }
 
-// deleteSegments deletes what was derived from these days. A replica that
-// still knows the events and writes some again deletes them itself when it follows.
+// deleteSegments deletes what was derived from these days: before the events
+// go, so that whoever then needs a day builds it from those that are left, and
+// after, because a replica may have sealed it meanwhile.
 func (w *work) deleteSegments(ctx context.Context, days []int32) (deleted int, err error) {
 	for _, day := range days {
 		n, err := w.store.DeleteSegments(ctx, w.job.Project, day, day, nil)

@@ -46,18 +46,12 @@ func (s *Shelf) Verify(ctx context.Context, project string, from, to int32, yiel
 	})
 }
 
-// Keeper is a Store in which segments can be deleted.
-type Keeper interface {
-	Store
-	DeleteSegments(ctx context.Context, project string, from, to int32, names []string) (int, error)
-}
-
 // Rebuild writes the parts of the project's sealed days in [from, to] anew,
 // from raw events. A day whose raw events are not those it was sealed with
 // loses its parts, so that the service builds and seals it as it is now.
-func (s *Shelf) Rebuild(ctx context.Context, in Keeper, project string, from, to int32, yield func(Finding) error) error {
+func (s *Shelf) Rebuild(ctx context.Context, project string, from, to int32, yield func(Finding) error) error {
 	return s.eachSealed(ctx, project, from, to, func(f *Finding, _ map[string][]byte, built *Content) error {
-		if _, err := in.DeleteSegments(ctx, project, f.Day.Number, f.Day.Number, f.partNames(built)); err != nil {
+		if _, err := s.Store.DeleteSegments(ctx, project, f.Day.Number, f.Day.Number, f.partNames(built)); err != nil {
 			return err
 		}
 		f.Parts, f.Bytes = 0, 0

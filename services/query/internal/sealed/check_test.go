@@ -88,7 +88,7 @@ func (a *archive) verify() (found []string) {
 }
 
 func (a *archive) rebuild(from, to int32) (found []string) {
-	a.must(a.shelf.Rebuild(a.Context(), a.store, "demo", from, to, func(f Finding) error {
+	a.must(a.shelf.Rebuild(a.Context(), "demo", from, to, func(f Finding) error {
 		found = append(found, inWords(f))
 		return nil
 	}))

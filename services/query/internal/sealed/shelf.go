@@ -18,6 +18,7 @@ type Store interface {
 	Batches(ctx context.Context, after store.Cursor, limit int) ([]store.Batch, error)
 	PutSegments(ctx context.Context, segments []store.Segment) error
 	Segments(ctx context.Context, project string, from, to int32, names []string, yield func(*store.Segment) error) error
+	DeleteSegments(ctx context.Context, project string, from, to int32, names []string) (int, error)
 }
 
 // Shelf gives the contents of sealed days, from their parts as far as these
@@ -140,6 +141,18 @@ func (s *Shelf) Sound(ctx context.Context, day segment.Day, columns []string) (b
 	n := Needs{Refs: true, Sessions: true, Columns: columns}
 	_, problems, err := readParts(ctx, s.Store, day, n.names())
 	return err == nil && len(problems) == 0, err
+}
+
+// Clear deletes what is left in the store of earlier states of a day: nobody
+// would read it again, and it may tell of events that were erased since.
+func (s *Shelf) Clear(ctx context.Context, day segment.Day) error {
+	if day.Number == manifestDay {
+		return nil // the manifest stands there
+	}
+	if _, err := s.Store.DeleteSegments(ctx, day.Project, day.Number, day.Number, nil); err != nil {
+		return fmt.Errorf("clear day %d of project %s: %w", day.Number, day.Project, err)
+	}
+	return nil
 }
 
 // Put seals these parts of the content, or all that it has when none is named.
