@@ -126,6 +126,8 @@ type Header struct {
 	Version int
 	BatchID string
 	Events  int
+	Sources []Source // of the events, in their order; older writers do not say
+	Tallies []Tally  // of the collector that wrote it; older readers pass them over
 }
 
 // AppendHeader writes the first line of a message. After it stands one
@@ -137,6 +139,8 @@ func AppendHeader(dst []byte, h Header) []byte {
 	dst = appendQuoted(dst, h.BatchID)
 	dst = append(dst, `,"events":`...)
 	dst = strconv.AppendInt(dst, int64(h.Events), 10)
+	dst = appendList(dst, "sources", h.Sources)
+	dst = appendList(dst, "tallies", h.Tallies)
 	return append(dst, '}', '\n')
 }
 
@@ -201,6 +205,14 @@ func decodeHeader(line string) (h Header, err error) {
 				h.Version = int(n)
 			} else {
 				h.Events = int(n)
+			}
+		case key == "sources" || key == "tallies":
+			var list string
+			list, err = c.value(&shape{})
+			if key == "sources" {
+				h.Sources = listOf[Source](list)
+			} else {
+				h.Tallies = listOf[Tally](list)
 			}
 		default:
 			_, err = c.value(&shape{})

@@ -2,6 +2,7 @@ package event
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -56,7 +57,7 @@ func message(h Header, events ...Event) []byte {
 
 func TestMessage(t *testing.T) {
 	e := full()
-	body := message(Header{Version, "batch-1", 3}, e, e)
+	body := message(Header{Version: Version, BatchID: "batch-1", Events: 3}, e, e)
 	body = append(body, "{\"project\":\n"...)
 	h, events, bad, err := DecodeMessage(body)
 	if err != nil || h.BatchID != "batch-1" || len(events) != 2 || len(bad) != 1 {
@@ -72,18 +73,19 @@ func TestMessage(t *testing.T) {
 }
 
 func TestMessagesThatCannotBeRead(t *testing.T) {
-	one := message(Header{Version, "b", 1}, full())
+	one := message(Header{Version: Version, BatchID: "b", Events: 1}, full())
 	tests := map[string]struct {
 		body string
 		want fault.Kind
 	}{
-		"nothing":           {"", fault.Invalid},
-		"no header":         {"hello\nworld\n", fault.Invalid},
-		"no batch":          {"{\"maidian\":1,\"events\":0}\n", fault.Invalid},
-		"cut off":           {string(one[:10]), fault.Invalid},
-		"fewer events":      {strings.Replace(string(one), `"events":1`, `"events":2`, 1), fault.Invalid},
-		"a newer version":   {strings.Replace(string(one), `"maidian":1`, `"maidian":99`, 1), fault.Unsupported},
-		"a newer extension": {strings.Replace(string(one), `"maidian":1`, `"maidian":1,"trace":{"a":[1]}`, 1), fault.Unknown},
+		"nothing":                  {"", fault.Invalid},
+		"no header":                {"hello\nworld\n", fault.Invalid},
+		"no batch":                 {"{\"maidian\":1,\"events\":0}\n", fault.Invalid},
+		"cut off":                  {string(one[:10]), fault.Invalid},
+		"fewer events":             {strings.Replace(string(one), `"events":1`, `"events":2`, 1), fault.Invalid},
+		"a newer version":          {strings.Replace(string(one), `"maidian":1`, `"maidian":99`, 1), fault.Unsupported},
+		"sources that are no list": {strings.Replace(string(one), `"events":1`, `"events":1,"sources":{"a":1},"tallies":[{"hour":"x"}]`, 1), fault.Unknown},
+		"a newer extension":        {strings.Replace(string(one), `"maidian":1`, `"maidian":1,"trace":{"a":[1]}`, 1), fault.Unknown},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -95,8 +97,42 @@ func TestMessagesThatCannotBeRead(t *testing.T) {
 	}
 }
 
+// The form that collectors wrote before messages named their sources, byte for
+// byte: such messages may lie in queues, and they say no source.
+const withoutSources = "{\"maidian\":1,\"batch\":\"019b76da-a800-7000-8000-000000000001\",\"events\":1}\n" +
+	"{\"project\":\"shop\",\"event_id\":\"e1\",\"event_type\":\"click\",\"timestamp\":1767225600000,\"received_at\":1767225600500}\n"
+
+func TestMessagesWithoutSourcesStayReadable(t *testing.T) {
+	h, events, bad, err := DecodeMessage([]byte(withoutSources))
+	if err != nil || len(bad) > 0 || len(events) != 1 || events[0].EventID != "e1" || h.SourceOf(0) != (Source{}) {
+		t.Fatalf("got %+v, %+v, %v, %v", h, events, bad, err)
+	}
+	if got := string(message(h, events...)); got != withoutSources {
+		t.Errorf("written again it is\n%s\nwant\n%s", got, withoutSources)
+	}
+}
+
+func TestSourcesAndTalliesSurviveTheWire(t *testing.T) {
+	h := Header{
+		Version: Version, BatchID: "b", Events: 3,
+		Sources: []Source{{"shop", "k1", 490896, 2}, {"blog", "k\"2", 490897, 1}},
+		Tallies: []Tally{{"c1", "shop", "k1", 490896, Accepted, 7}},
+	}
+	got, _, _, err := DecodeMessage(message(h, full(), full(), full()))
+	if err != nil || !reflect.DeepEqual(got, h) {
+		t.Fatalf("got %+v, %v\nwant %+v", got, err, h)
+	}
+	for position, want := range []string{"shop", "shop", "blog", ""} {
+		if got := h.SourceOf(position).Project; got != want {
+			t.Errorf("event %d is of %q, want %q", position, got, want)
+		}
+	}
+}
+
 func FuzzDecodeMessage(f *testing.F) {
-	f.Add(message(Header{Version, "b", 2}, full(), full()))
+	f.Add(message(Header{Version: Version, BatchID: "b", Events: 2}, full(), full()))
+	f.Add([]byte(withoutSources))
+	f.Add(message(Header{Version: Version, BatchID: "b", Events: 1, Sources: []Source{{"p", "k", 1, 1}}, Tallies: []Tally{{"c", "p", "k", 1, Accepted, 1}}}, full()))
 	f.Add([]byte("{\"maidian\":1,\"batch\":\"x\",\"events\":1}\n{}\n"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		h, events, bad, err := DecodeMessage(body)

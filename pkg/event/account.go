@@ -1,0 +1,69 @@
+package event
+
+import "encoding/json"
+
+// Hour of a moment since 1970-01-01, in UTC: what the accounting adds up by.
+func (t Time) Hour() int32 { return int32(t / hour) }
+
+const hour = 3600_000
+
+// Source says of events that stand together in a message whose they are, and
+// when they came: so they can be accounted for even when they cannot be read.
+type Source struct {
+	Project string `json:"project"`
+	Key     string `json:"key"`  // the write key's id
+	Hour    int32  `json:"hour"` // of their receipt
+	Events  int    `json:"events"`
+}
+
+// Accepted is the outcome of a Tally that counts events answered with 200. The
+// other outcomes are codes of problems.
+const Accepted = "accepted"
+
+// Tally is what one collector has counted so far: of the events that came with
+// a key in an hour, those that had this outcome. It only grows.
+type Tally struct {
+	Collector string `json:"collector"` // the process, not the machine
+	Project   string `json:"project"`
+	Key       string `json:"key"`
+	Hour      int32  `json:"hour"`
+	Outcome   string `json:"outcome"`
+	Events    int    `json:"events"`
+}
+
+// SourceOf is the source of the event at a position in the message; the zero
+// Source where the header does not say.
+func (h *Header) SourceOf(position int) Source {
+	for _, s := range h.Sources {
+		if position < s.Events {
+			return s
+		}
+		position -= s.Events
+	}
+	return Source{}
+}
+
+// appendList writes a member of the header, or nothing when the list is empty.
+func appendList[T any](dst []byte, name string, list []T) []byte {
+	if len(list) == 0 {
+		return dst
+	}
+	text, err := json.Marshal(list)
+	if err != nil { // numbers and text can be written
+		panic(err)
+	}
+	dst = append(dst, `,"`...)
+	dst = append(dst, name...)
+	dst = append(dst, `":`...)
+	return append(dst, text...)
+}
+
+// listOf reads such a member. What only the accounting wants to know does not
+// make a message unreadable: a list that is none counts as missing.
+func listOf[T any](text string) []T {
+	var list []T
+	if json.Unmarshal([]byte(text), &list) != nil {
+		return nil
+	}
+	return list
+}
