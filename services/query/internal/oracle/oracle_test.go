@@ -357,7 +357,7 @@ func (tr *trial) fail(t *testing.T) {
 // seeds are those of a run: ORACLE_SEEDS of them, or the one of ORACLE_SEED.
 func seeds(t *testing.T) (first, n uint64) {
 	t.Helper()
-	first, n = 0, 300
+	first, n = 0, 200
 	for name, to := range map[string]*uint64{"ORACLE_SEEDS": &n, "ORACLE_SEED": &first} {
 		if text := os.Getenv(name); text != "" {
 			v, err := strconv.ParseUint(text, 10, 64)

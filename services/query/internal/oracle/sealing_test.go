@@ -119,7 +119,7 @@ func TestSealingStartingAndEvictingChangeNothing(t *testing.T) {
 	}
 	t.Cleanup(func() { s.Close() })
 	budgets, days := []int64{0, 1 << 12, math.MaxInt64}, 0
-	eachHistory(t, func(t *testing.T, over *service, seed uint64, r oracle.Random, events []event.Event) {
+	eachHistory(t, 6, func(t *testing.T, over *service, seed uint64, r oracle.Random, events []event.Event) {
 		project := fmt.Sprintf("shop-%d", seed)
 		for i := range events {
 			events[i].Project, events[i].BatchID = project, project+events[i].BatchID
@@ -151,7 +151,7 @@ func TestSealingStartingAndEvictingChangeNothing(t *testing.T) {
 			mustBeSame(t, seed, did, want, over.answers(t, all))
 		}
 	})
-	if days == 0 {
+	if _, n := seeds(t); days == 0 && n > 1 {
 		t.Error("no day was ever sealed")
 	}
 }
