@@ -24,6 +24,7 @@ type Rest struct {
 // events are still missing, and tells whether any was. Memory then has what is used of them.
 func (t *Table) Seal(ctx context.Context, now time.Time, rest Rest, short func(day int32) bool) (any bool, err error) {
 	t.View() // so that rows do not wait for somebody who looks
+	defer t.tables.cache.shrink()
 	for _, h := range t.atRest(now, rest, short) {
 		done, err := t.sealDay(ctx, h)
 		if err != nil {

@@ -183,6 +183,15 @@ func (t *Table) Has(entry store.Batch) int {
 	return 0
 }
 
+// Knows says whether it is certain how many of the entry's events are in.
+func (t *Table) Knows(entry store.Batch) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.scratch = pack(t.scratch[:0], entry.ID)
+	n, ok := t.batches.lookup(t.scratch)
+	return ok && (t.applied[n] > 0 || t.listed.has(n)) || entry.WrittenAt < t.since
+}
+
 // live is how many of the entry's events can be read.
 func live(entry store.Batch) int { return entry.Stored - entry.Erased }
 

@@ -261,7 +261,7 @@ func (f *Follower) readFrom(ctx context.Context, after store.Cursor, step func()
 				if entry.Erased > 0 && f.restored[entry.Project] != nil { // a sealed day may have what was erased since
 					gone = append(gone, entry)
 				}
-			case missing < 0 && entry.Erased > 0:
+			case missing < 0 && entry.Erased > 0, f.erasedMeanwhile(entry):
 				gone = append(gone, entry)
 			}
 			after = store.After(entry)
@@ -288,6 +288,12 @@ func (f *Follower) sight(entry store.Batch) (late time.Duration) {
 		late = time.Duration(f.newest-entry.WrittenAt) * time.Millisecond
 	}
 	return late
+}
+
+// erasedMeanwhile says of an entry all of whose events were erased that sealed
+// days may still have them, from before this process began.
+func (f *Follower) erasedMeanwhile(entry store.Batch) bool {
+	return entry.Stored > 0 && entry.Erased == entry.Stored && f.restored[entry.Project] != nil && !f.tables.Project(entry.Project).Knows(entry)
 }
 
 // missing is how many of the entry's events are not in; below zero: how many

@@ -194,6 +194,24 @@ func TestEventsThatWereErasedGoFromSealedDaysToo(t *testing.T) {
 	})
 }
 
+func TestEventsThatWereErasedWhileNobodyLookedGoFromSealedDays(t *testing.T) {
+	keeping(t, func(t *testing.T, k *keeper, p *process) {
+		p.rows(11 * time.Minute)
+		p.end()
+		entry, _ := past("b05", 7, 4)
+		entry.Erased = 4
+		k.record(entry, nil)
+		next := begin(t, k)
+		want(t, "events", next.rows(time.Second), 196)
+		want(t, "events later", next.rows(20*time.Minute), 196)
+		want(t, "sealed days later", len(next.tables.Project("p").SealedDays()), 10)
+		before := maps.Clone(k.reads)
+		next.rows(20 * time.Minute)
+		want(t, "batches read when nothing is new", k.readsSince(before), 0)
+		next.end()
+	})
+}
+
 // TestTheAuditFindsWhatSealedDaysLack takes a batch out of everything that is
 // in memory or sealed, as if it had never been seen.
 func TestTheAuditFindsWhatSealedDaysLack(t *testing.T) {
