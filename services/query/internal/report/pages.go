@@ -152,9 +152,9 @@ func (m *mean) value() *float64 {
 }
 
 func (s *pageStats) countViews(ctx context.Context) error {
+	s.views.reserve(s.events.rowsOf(pageView))
 	err := s.eachRun(ctx, pageView, func(dayIndex int, run columns.Run, pages []uint32, keep []bool) {
 		who := s.events.units(dayIndex)
-		s.views.reserve(len(pages))
 		for i, page := range pages {
 			if page != 0 && (keep == nil || keep[i]) {
 				user, has := who.of(run.Lo + i)
@@ -206,6 +206,9 @@ func (s *pageStats) addUp(ctx context.Context) error {
 // eachSent calls visit for the rows that have a value of a column.
 func (s *pageStats) eachSent(codes *[]uint32, name string, dayIndex int, run columns.Run, pages []uint32, keep []bool, visit func(row int, p *pageSums, v event.Value)) {
 	column := s.events.column(dayIndex, name)
+	if len(column.Values) <= 1 { // nobody sent any
+		return
+	}
 	*codes = column.Codes.Unpack((*codes)[:0], run.Lo, run.Hi)
 	for i, code := range *codes {
 		if code != 0 && pages[i] != 0 && (keep == nil || keep[i]) {

@@ -93,6 +93,8 @@ func (m *moments) add(dayIndex int, now event.Time, answer *RealtimeAnswer) {
 	if m.events.match != nil && len(m.rows) > 0 {
 		keep = m.events.passing(dayIndex)
 	}
+	m.ofType.reserve(len(m.rows))
+	m.online.reserve(len(m.rows) / 8)
 	run, kind := -1, uint32(0)
 	for _, row := range m.rows {
 		for run < 0 || int(row) >= d.Runs()[run].Hi {

@@ -348,6 +348,9 @@ func (h *hourly) add(d *columns.Day, keep passing) {
 // of all, most frequent first. Events without a value are left out.
 func (r *reading) valueStats(ctx context.Context, property, only string) ([]ValueStat, error) {
 	values := r.values(property)
+	if len(values) <= 1 { // nobody sent any
+		return []ValueStat{}, ctx.Err()
+	}
 	counts := newPairs(len(values), r.who.count)
 	var codes []uint32
 	for i, d := range r.days {

@@ -32,9 +32,12 @@ type pairs struct {
 
 func newPairs(groups, numbers int) *pairs { return &pairs{rows: make([]int, groups), numbers: numbers} }
 
-// reserve makes room for so many more rows.
+// reserve makes room for so many more rows, and for as many again as there are.
 func (p *pairs) reserve(rows int) {
-	p.groups, p.users = slices.Grow(p.groups, rows), slices.Grow(p.users, rows)
+	if len(p.users)+rows > cap(p.users) {
+		p.users = slices.Grow(p.users, max(rows, len(p.users)))
+		p.groups = slices.Grow(p.groups, max(rows, len(p.groups)))
+	}
 }
 
 // add counts a row of a group, and its user if it has one.
@@ -141,7 +144,7 @@ func (s *bySession[T]) makeRoom(numbers []uint32) {
 	}
 	if more := int(most-s.base) + 1 - len(s.sessions); more > 0 {
 		if len(s.sessions)+more > cap(s.sessions) {
-			s.sessions = slices.Grow(s.sessions, 3*more) // the next days need as much
+			s.sessions = slices.Grow(s.sessions, max(8*more, len(s.sessions))) // the next days need as much each
 		}
 		s.sessions = s.sessions[:len(s.sessions)+more]
 	}
