@@ -23,6 +23,7 @@ type Store interface {
 	Projects
 	Segments
 	Jobs
+	Tallies
 
 	// Ping is nil when the store answers, else fault.Unavailable.
 	Ping(ctx context.Context) error
@@ -81,6 +82,7 @@ type Batch struct {
 	DeadLettered int
 	Erased       int     // of those stored; EraseEvents alone writes it, RecordBatches leaves it as it is
 	Days         []int32 // UTC days (since 1970-01-01) on which its stored events fall, ascending
+	Accounts     []Account
 }
 
 // Journal is the list of batches, written after their events.
@@ -107,6 +109,8 @@ func After(b Batch) Cursor { return Cursor{b.WrittenAt, b.ID, b.Project} }
 type DeadLetter struct {
 	ID        string // batch id and position: writing it again is the same letter
 	Project   string // empty when the payload is too broken to tell
+	Key       string // id of the write key it came with, where that is known
+	Hour      int32  // of its receipt since 1970-01-01, likewise
 	BatchID   string
 	Position  int // in the batch; -1 for a whole message
 	Reason    string

@@ -18,6 +18,8 @@ import (
 type deadLetter struct {
 	ID        string        `bson:"_id"`
 	Project   string        `bson:"project"`
+	Key       string        `bson:"key"`
+	Hour      int32         `bson:"hour"`
 	BatchID   string        `bson:"batch_id"`
 	Position  int           `bson:"position"`
 	Reason    string        `bson:"reason"`
@@ -28,7 +30,7 @@ type deadLetter struct {
 
 func (d *deadLetter) letter() store.DeadLetter {
 	return store.DeadLetter{
-		ID: d.ID, Project: d.Project, BatchID: d.BatchID, Position: d.Position, Reason: d.Reason,
+		ID: d.ID, Project: d.Project, Key: d.Key, Hour: d.Hour, BatchID: d.BatchID, Position: d.Position, Reason: d.Reason,
 		Payload: d.Payload, Attempts: d.Attempts, FirstSeen: event.Time(d.FirstSeen),
 	}
 }
@@ -51,6 +53,8 @@ func putDeadLetter(l *store.DeadLetter) mongo.WriteModel {
 	}
 	set := bson.D{
 		{Key: "project", Value: l.Project},
+		{Key: "key", Value: l.Key},
+		{Key: "hour", Value: l.Hour},
 		{Key: "batch_id", Value: l.BatchID},
 		{Key: "position", Value: l.Position},
 		{Key: "reason", Value: l.Reason},

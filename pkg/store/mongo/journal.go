@@ -26,20 +26,37 @@ type batch struct {
 	DeadLettered int           `bson:"dead_lettered"`
 	Erased       int           `bson:"erased,omitempty"` // left out of what RecordBatches writes
 	Days         []int32       `bson:"days"`
+	Accounts     []account     `bson:"accounts"`
+}
+
+type account struct {
+	Key          string `bson:"key"`
+	Hour         int32  `bson:"hour"`
+	Stored       int    `bson:"stored"`
+	Duplicates   int    `bson:"duplicates"`
+	DeadLettered int    `bson:"dead_lettered"`
 }
 
 func batchOf(b *store.Batch) batch {
+	accounts := make([]account, len(b.Accounts)) // never null
+	for i, a := range b.Accounts {
+		accounts[i] = account(a)
+	}
 	return batch{
 		Key: key(b.Project, b.ID), ID: b.ID, Project: b.Project,
 		WrittenAt: bson.DateTime(b.WrittenAt), ReceivedAt: bson.DateTime(b.ReceivedAt),
-		Stored: b.Stored, Duplicates: b.Duplicates, DeadLettered: b.DeadLettered, Days: append([]int32{}, b.Days...),
+		Stored: b.Stored, Duplicates: b.Duplicates, DeadLettered: b.DeadLettered, Days: append([]int32{}, b.Days...), Accounts: accounts,
 	}
 }
 
 func (b *batch) entry() store.Batch {
+	var accounts []store.Account
+	for _, a := range b.Accounts {
+		accounts = append(accounts, store.Account(a))
+	}
 	return store.Batch{
 		ID: b.ID, Project: b.Project, WrittenAt: event.Time(b.WrittenAt), ReceivedAt: event.Time(b.ReceivedAt),
-		Stored: b.Stored, Duplicates: b.Duplicates, DeadLettered: b.DeadLettered, Erased: b.Erased, Days: append([]int32(nil), b.Days...),
+		Stored: b.Stored, Duplicates: b.Duplicates, DeadLettered: b.DeadLettered, Erased: b.Erased, Days: append([]int32(nil), b.Days...), Accounts: accounts,
 	}
 }
 

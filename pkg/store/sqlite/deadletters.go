@@ -27,10 +27,10 @@ func (t *transaction) putDeadLetter(l *store.DeadLetter) error {
 	if payload == nil {
 		payload = []byte{} // nil would be NULL
 	}
-	_, err := t.Exec(`INSERT INTO dead_letters (letter_id, project, batch_id, position, reason, payload, attempts, first_seen)
-		VALUES (?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET project = excluded.project, batch_id = excluded.batch_id,
+	_, err := t.Exec(`INSERT INTO dead_letters (letter_id, project, key, hour, batch_id, position, reason, payload, attempts, first_seen)
+		VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET project = excluded.project, key = excluded.key, hour = excluded.hour, batch_id = excluded.batch_id,
 		position = excluded.position, reason = excluded.reason, payload = excluded.payload, attempts = excluded.attempts`,
-		l.ID, l.Project, l.BatchID, l.Position, l.Reason, payload, l.Attempts, int64(l.FirstSeen))
+		l.ID, l.Project, l.Key, l.Hour, l.BatchID, l.Position, l.Reason, payload, l.Attempts, int64(l.FirstSeen))
 	return err
 }
 
@@ -41,7 +41,7 @@ func (s *Store) DeadLetters(ctx context.Context, project, after string, limit in
 }
 
 func (s *Store) deadLetters(ctx context.Context, project, after string, limit int) ([]store.DeadLetter, error) {
-	const fields = `SELECT letter_id, project, batch_id, position, reason, payload, attempts, first_seen FROM dead_letters `
+	const fields = `SELECT letter_id, project, key, hour, batch_id, position, reason, payload, attempts, first_seen FROM dead_letters `
 	query, args := fields+`WHERE project = ? AND letter_id > ? ORDER BY letter_id LIMIT ?`, []any{project, after, limit}
 	if project == "*" {
 		query, args = fields+`WHERE letter_id > ? ORDER BY letter_id LIMIT ?`, []any{after, limit}
@@ -54,7 +54,7 @@ func (s *Store) deadLetters(ctx context.Context, project, after string, limit in
 	var letters []store.DeadLetter
 	for rows.Next() {
 		var l store.DeadLetter
-		if err := rows.Scan(&l.ID, &l.Project, &l.BatchID, &l.Position, &l.Reason, &l.Payload, &l.Attempts, &l.FirstSeen); err != nil {
+		if err := rows.Scan(&l.ID, &l.Project, &l.Key, &l.Hour, &l.BatchID, &l.Position, &l.Reason, &l.Payload, &l.Attempts, &l.FirstSeen); err != nil {
 			return nil, err
 		}
 		letters = append(letters, l)

@@ -93,6 +93,21 @@ CREATE TABLE jobs (
 	revision    INTEGER NOT NULL,
 	PRIMARY KEY (project, job_id)
 ) STRICT, WITHOUT ROWID;
+`, `
+ALTER TABLE batches ADD COLUMN accounts TEXT NOT NULL DEFAULT ''; -- JSON array, empty for none
+ALTER TABLE dead_letters ADD COLUMN key TEXT NOT NULL DEFAULT '';
+ALTER TABLE dead_letters ADD COLUMN hour INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE tallies (
+	project    TEXT    NOT NULL,
+	hour       INTEGER NOT NULL, -- since 1970-01-01
+	key        TEXT    NOT NULL,
+	collector  TEXT    NOT NULL,
+	outcome    TEXT    NOT NULL,
+	events     INTEGER NOT NULL,
+	written_at INTEGER NOT NULL,
+	PRIMARY KEY (project, hour, key, collector, outcome)
+) STRICT, WITHOUT ROWID;
 `}
 
 // migrate brings the database to this program's schema, and refuses one that

@@ -41,7 +41,7 @@ func deadLetters(t *testing.T, h Harness) {
 	var all, demo []store.DeadLetter
 	for i := range 120 {
 		l := store.DeadLetter{
-			ID: fmt.Sprintf("b-%04d", i), Project: []string{"demo", "shop", ""}[i%3], BatchID: "b", Position: i - 1,
+			ID: fmt.Sprintf("b-%04d", i), Project: []string{"demo", "shop", ""}[i%3], Key: "k1", Hour: 490896, BatchID: "b", Position: i - 1,
 			Reason: "it has no event_type", Payload: []byte{0, 0xff, byte(i)}, Attempts: 1, FirstSeen: 1767225600000,
 		}
 		if all = append(all, l); l.Project == "demo" {
