@@ -30,8 +30,9 @@ const (
 		event LowCardinality(String) CODEC(ZSTD(3)), page LowCardinality(String) CODEC(ZSTD(3)), country LowCardinality(String) CODEC(ZSTD(3)),
 		platform LowCardinality(String) CODEC(ZSTD(3)), amount Float64 CODEC(ZSTD(3))`
 
-	byDay  = `ENGINE = MergeTree PARTITION BY toYYYYMM(ts) ORDER BY (toDate(ts), event, user_id)`
-	byUser = `ENGINE = MergeTree ORDER BY (user_id, ts)`
+	// A file for each column, however few rows: so that each has a size.
+	byDay  = `ENGINE = MergeTree PARTITION BY toYYYYMM(ts) ORDER BY (toDate(ts), event, user_id) SETTINGS min_bytes_for_wide_part = 0`
+	byUser = `ENGINE = MergeTree ORDER BY (user_id, ts) SETTINGS min_bytes_for_wide_part = 0`
 )
 
 // LoadClickHouseOnce makes the tables in dir/clickhouse unless they are there,
