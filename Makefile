@@ -84,7 +84,7 @@ controls: ## builds that break the promise on purpose: the checker must find eac
 SEEDS ?= 3
 faults: ## every fault under load, several times, into deploy/RELIABILITY.md (SEEDS=3 times each)
 	@scripts/need rabbitmq
-	FAULTS=all FAULT_SEEDS=$(SEEDS) FAULT_RATE=10000 FAULT_QUIET=10s FAULT_FREEZE=60s RELIABILITY=deploy/RELIABILITY.md \
+	FAULTS=all FAULT_SEEDS=$(SEEDS) FAULT_RATE=10000 FAULT_REQUESTS=300 FAULT_QUIET=10s FAULT_FREEZE=60s RELIABILITY=deploy/RELIABILITY.md \
 		$(GO) test -count 1 -timeout 4h -v -run TestFaults ./scripts/faults
 
 SEEDS ?= 5000

@@ -59,8 +59,9 @@ type checker struct {
 	load   *exec.Cmd
 	said   bytes.Buffer
 
-	read    int64 // bytes of the ledger that are counted
-	answers map[string]int
+	read     int64 // bytes of the ledger that are counted
+	answers  map[string]int
+	accepted int // events
 }
 
 // loading starts the load; it goes on until stop.
@@ -69,7 +70,7 @@ func (s *system) loading(seed int, flags ...string) *checker {
 	c := &checker{t: s.t, s: s, answers: map[string]int{}, ledger: filepath.Join(s.t.TempDir(), "ledger.jsonl")}
 	s.check = c
 	args := append(c.common("load"),
-		"-collector", s.collector.url(), "-seed", fmt.Sprint(seed), "-duration", "10m",
+		"-collector", s.collectors(), "-seed", fmt.Sprint(seed), "-duration", "10m",
 		"-rate", rate(), "-concurrency", "8", "-poison", "0.02", "-timeout", "10s")
 	c.load = exec.Command(program(s.t), append(args, flags...)...)
 	c.load.Stdout, c.load.Stderr = &c.said, &c.said
@@ -182,9 +183,10 @@ func (c *checker) readOn() {
 func (c *checker) count(line []byte) {
 	var l struct {
 		Done struct {
-			Try    int
-			Status int
-			Error  string
+			Try      int
+			Status   int
+			Error    string
+			Accepted int
 		}
 	}
 	if !bytes.HasPrefix(line, []byte(`{"done"`)) || json.Unmarshal(line, &l) != nil || l.Done.Try < 0 {
@@ -195,6 +197,7 @@ func (c *checker) count(line []byte) {
 		kind = strconv.Itoa(l.Done.Status)
 	}
 	c.answers[kind]++
+	c.accepted += l.Done.Accepted
 }
 
 // until waits for so many more answers of some kinds.

@@ -4,6 +4,7 @@ package faults
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -20,10 +21,15 @@ type fault struct {
 	patches  []patch
 	load     []string                      // flags of the load beside the usual ones
 	do       func(s *system, c *checker)   // hurts and heals; returns once it is healed
+	mix      []string                      // in place of do: names of faults that are drawn by chance
 	expect   func(t *testing.T, r *report) // what must be so beside the checker's rules
 }
 
-var faults = []fault{
+// faults are all there are, in the order of the table.
+var faults = slices.Concat(pipelineFaults, storeFaults, clientFaults, []fault{mix})
+
+// pipelineFaults are what brokers and processes can do.
+var pipelineFaults = []fault{
 	{
 		name: "none", injected: "nothing: retries at once, repeated events, abandoned requests, wrong clocks, unreadable messages", quick: true,
 		do: func(*system, *checker) {},
@@ -236,14 +242,16 @@ var faults = []fault{
 const queue = "analytics_events"
 
 // small is a load that FerretDB bears.
-var small = []string{"-rate", "150", "-batch", "1,5,20", "-events", "2500"}
+var small = []string{"-rate", "150", "-batch", "1,5,20"}
 
 // frozenFor is how long a frozen broker stays so: FAULT_FREEZE, 60s in full.
-func frozenFor() time.Duration {
-	if d, err := time.ParseDuration(os.Getenv("FAULT_FREEZE")); err == nil {
+func frozenFor() time.Duration { return duration("FAULT_FREEZE", 20*time.Second) }
+
+func duration(name string, or time.Duration) time.Duration {
+	if d, err := time.ParseDuration(os.Getenv(name)); err == nil {
 		return d
 	}
-	return 20 * time.Second
+	return or
 }
 
 // crashAt has the consumer kill itself at one point of a delivery, three times.
@@ -318,7 +326,11 @@ func (f *fault) run(t testing.TB, seed int, patches ...patch) *report {
 	s := on(t, append(append([]patch{}, f.patches...), patches...), f.env)
 	c := s.loading(seed, f.load...)
 	c.until("200", 30)
-	f.do(s, c)
+	if f.mix != nil {
+		s.mixed(c, f.mix, seed)
+	} else {
+		f.do(s, c)
+	}
 	healed := time.Now()
 	c.until("200", 30)
 	c.stop()
@@ -349,9 +361,20 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func seeds() int {
-	if n, err := strconv.Atoi(os.Getenv("FAULT_SEEDS")); err == nil {
+func seeds() int { return number("FAULT_SEEDS", 1) }
+
+// around is how many requests are accepted before a fault, and again after it.
+func (s *system) around() int {
+	n := number("FAULT_REQUESTS", 30)
+	if s.ferret != nil { // which bears a few thousand events
+		n = min(n, 60)
+	}
+	return n
+}
+
+func number(variable string, missing int) int {
+	if n, err := strconv.Atoi(os.Getenv(variable)); err == nil {
 		return n
 	}
-	return 1
+	return missing
 }

@@ -57,14 +57,19 @@ func (p *process) up() {
 }
 
 func answers(url string) int {
+	status, _ := ask(url)
+	return status
+}
+
+func ask(url string) (status int, text string) {
 	client := http.Client{Timeout: 2 * time.Second}
 	res, err := client.Get(url)
 	if err != nil {
-		return 0
+		return 0, ""
 	}
 	defer res.Body.Close()
-	_, _ = io.Copy(io.Discard, res.Body)
-	return res.StatusCode
+	body, _ := io.ReadAll(res.Body) // what came of it is enough
+	return res.StatusCode, string(body)
 }
 
 func (p *process) running() bool {
@@ -148,7 +153,13 @@ func freeAddress(t testing.TB) string {
 // when the test gives up.
 func eventually(t testing.TB, what string, effect func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
+	within(t, 2*time.Minute, what, effect)
+}
+
+// within is eventually for effects that may take longer.
+func within(t testing.TB, limit time.Duration, what string, effect func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !effect() {

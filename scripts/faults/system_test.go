@@ -5,26 +5,33 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/maidian/maidian/pkg/store"
 	"github.com/maidian/maidian/pkg/testenv"
 	"github.com/maidian/maidian/scripts/faults/halves"
+	"github.com/maidian/maidian/scripts/faults/wireproxy"
 )
 
 // system is the pipeline under test, each part a process, on a private broker.
 type system struct {
 	t         testing.TB
 	rabbit    *testenv.Rabbit
-	ferret    *testenv.FerretDB // nil on SQLite
+	ferret    *testenv.FerretDB // nil on SQLite, and where MONGODB_URI names a server
+	wire      *wireproxy.Proxy  // between the services and MongoDB
 	collector *process
+	beside    *process // a collector of another build, if there is one
 	consumer  *process
 	query     *process // on SQLite the same as the consumer
 	store     string   // as the checker wants it
 	keys      map[string][2]string
+	env       []string // of every process
 	check     *checker
 }
 
@@ -35,32 +42,36 @@ type layout func(t testing.TB, patches []patch, env []string) *system
 // the consumer with the query service beside it.
 func onSQLite(t testing.TB, patches []patch, env []string) *system {
 	t.Helper()
+	return onSQLiteIn(t, t.TempDir(), patches, env)
+}
+
+// onSQLiteIn keeps the store in dir.
+func onSQLiteIn(t testing.TB, dir string, patches []patch, env []string) *system {
+	t.Helper()
 	s := &system{t: t, rabbit: testenv.StartRabbit(t), keys: map[string][2]string{}}
-	dir := t.TempDir()
 	s.store = "sqlite:" + filepath.Join(dir, "maidian.db")
 	for _, name := range halves.Names() {
 		s.keys[name] = [2]string{halves.Key(name, store.WriteKey), halves.Key(name, store.ReadKey)}
 	}
-	env = append([]string{"RABBITMQ_URL=" + s.rabbit.URL(), "STORE_DIR=" + dir}, env...)
-	s.consumer = s.process("scripts/faults/cmd/storing", "QUERY_LISTEN", "/readyz", patches, env)
+	s.env = append([]string{"RABBITMQ_URL=" + s.rabbit.URL(), "STORE_DIR=" + dir}, env...)
+	s.consumer = s.process("scripts/faults/cmd/storing", "QUERY_LISTEN", "/readyz", patches)
 	s.query = s.consumer
-	s.collector = s.process("scripts/faults/cmd/collecting", "COLLECTOR_LISTEN", "/readyz", patches, env)
+	s.collector = s.process("scripts/faults/cmd/collecting", "COLLECTOR_LISTEN", "/readyz", patches)
 	s.startAll()
 	return s
 }
 
-// onMongo is the three services as production runs them, on FerretDB, which is
-// slow: small loads only.
+// onMongo is the three services as production runs them, on the server that
+// MONGODB_URI names, or on FerretDB, which is slow: small loads only.
 func onMongo(t testing.TB, patches []patch, env []string) *system {
 	t.Helper()
-	s := &system{t: t, rabbit: testenv.StartRabbit(t), ferret: testenv.StartFerretDB(t), keys: map[string][2]string{}}
-	s.store = s.ferret.URI() + "maidian"
-	env = append([]string{
-		"RABBITMQ_URL=" + s.rabbit.URL(), "MONGODB_URI=" + s.ferret.URI(), "MONGODB_DATABASE=maidian", "QUERY_ADMIN_KEY=" + adminKey,
+	s := &system{t: t, rabbit: testenv.StartRabbit(t), keys: map[string][2]string{}}
+	s.env = append([]string{
+		"RABBITMQ_URL=" + s.rabbit.URL(), "MONGODB_URI=" + s.mongo(), "MONGODB_DATABASE=" + database(s.store), "QUERY_ADMIN_KEY=" + adminKey,
 	}, env...)
-	s.query = s.process("services/query/cmd/query", "QUERY_LISTEN", "/readyz", patches, env)
-	s.consumer = s.process("services/consumer/cmd/consumer", "OPS_LISTEN", "/readyz", patches, env)
-	s.collector = s.process("services/collector/cmd/collector", "COLLECTOR_LISTEN", "/readyz", patches, env)
+	s.query = s.process("services/query/cmd/query", "QUERY_LISTEN", "/readyz", patches)
+	s.consumer = s.process("services/consumer/cmd/consumer", "OPS_LISTEN", "/readyz", patches)
+	s.collector = s.process("services/collector/cmd/collector", "COLLECTOR_LISTEN", "/readyz", patches)
 	s.startAll()
 	for _, name := range halves.Names() {
 		s.keys[name] = s.makeProject(name)
@@ -68,15 +79,46 @@ func onMongo(t testing.TB, patches []patch, env []string) *system {
 	return s
 }
 
+// mongo finds the store and returns the address at which the services find
+// it: the proxy's. The checker asks the server itself.
+func (s *system) mongo() string {
+	s.t.Helper()
+	direct := os.Getenv("MONGODB_URI")
+	if direct == "" {
+		s.ferret = testenv.StartFerretDB(s.t)
+		direct = s.ferret.URI()
+	}
+	u, err := url.Parse(direct)
+	if err != nil {
+		s.t.Fatalf("MONGODB_URI: %v", err)
+	}
+	if s.wire, err = wireproxy.Start(u.Host); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(s.wire.Close)
+	u.Path = fmt.Sprintf("/maidian_%d", time.Now().UnixNano())
+	s.store = u.String()
+	options := u.Query()
+	options.Set("directConnection", "true") // else the driver goes on to the addresses that the server names
+	u.Host, u.Path, u.RawQuery = s.wire.Addr(), "/", options.Encode()
+	return u.String()
+}
+
+// database is the name in a store's address.
+func database(store string) string {
+	address, _, _ := strings.Cut(store, "?")
+	return path.Base(address)
+}
+
 const adminKey = "ak_of_the_faults_0123456789"
 
 // process makes one that listens on an address of its own, and kills it at the end.
-func (s *system) process(program, listen, health string, patches []patch, env []string) *process {
+func (s *system) process(program, listen, health string, patches []patch) *process {
 	s.t.Helper()
 	at := freeAddress(s.t)
 	p := &process{
 		t: s.t, name: filepath.Base(program), program: build(s.t, program, patches...), health: "http://" + at + health,
-		env: append([]string{"LOG_LEVEL=warn", "OPS_LISTEN=" + freeAddress(s.t), listen + "=" + at}, env...),
+		env: append([]string{"LOG_LEVEL=warn", "OPS_LISTEN=" + freeAddress(s.t), listen + "=" + at}, s.env...),
 	}
 	s.t.Cleanup(func() {
 		p.kill()
@@ -130,6 +172,14 @@ func (s *system) again(p *process) {
 func (p *process) url() string {
 	const health = "/readyz"
 	return p.health[:len(p.health)-len(health)]
+}
+
+// collectors are the addresses that the load goes to.
+func (s *system) collectors() string {
+	if s.beside == nil {
+		return s.collector.url()
+	}
+	return s.collector.url() + "," + s.beside.url()
 }
 
 // makeProject asks the query service for a project and returns its two keys.

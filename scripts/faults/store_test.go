@@ -1,0 +1,223 @@
+package faults
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/maidian/maidian/scripts/faults/wireproxy"
+)
+
+// storeFaults are what a store, its disk and its network can do.
+var storeFaults = []fault{
+	{
+		name: "store down", injected: "the store is killed for " + downFor().String() + ", then started again", on: onMongo,
+		load: []string{"-rate", "20", "-batch", "1,5,20"},
+		do: func(s *system, c *checker) {
+			s.storeDown()
+			timer := time.NewTimer(downFor())
+			defer timer.Stop()
+			c.until("200", 30) // the collector goes on
+			<-timer.C
+			s.noRedeliveries()
+			s.storeUp()
+		},
+	},
+	{
+		name: "store slow", injected: "every command of the store takes 2 s longer, 60 times", on: onMongo, load: small,
+		do: func(s *system, _ *checker) {
+			s.wired(60, func(int) wireproxy.Deed { return wireproxy.Deed{Delay: 2 * time.Second} })
+		},
+	},
+	{
+		name: "reply lost after commit", injected: "every second write is carried out and its connection closed instead of an answer, 30 times", on: onMongo, load: small, quick: true,
+		do: func(s *system, _ *checker) {
+			s.wired(30, func(n int) (d wireproxy.Deed) {
+				if n%2 == 0 {
+					d.Do = wireproxy.Lose
+				}
+				return d
+			})
+		},
+	},
+	mongoError(10107, "not the primary any more"),
+	mongoError(189, "the primary steps down"),
+	mongoError(91, "the server shuts down"),
+	mongoError(11600, "interrupted by a shutdown"),
+	{
+		name: "MongoDB error 64", injected: "every second write is carried out and answered with a failed write concern, 30 times", on: onMongo, load: small,
+		do: func(s *system, _ *checker) {
+			s.wired(30, func(n int) (d wireproxy.Deed) {
+				if n%2 == 0 {
+					d = wireproxy.Deed{Do: wireproxy.Doubt, Code: 64}
+				}
+				return d
+			})
+		},
+	},
+	{
+		name: "document too large", injected: "the store refuses every insert with one of the chosen events in it as too large (10334); one event in a hundred is one", on: onMongo,
+		load: append([]string{"-pills", "0.01"}, small...),
+		do: func(s *system, c *checker) {
+			s.wire.Set(func(c wireproxy.Command) (d wireproxy.Deed) {
+				if c.Name == "insert" && c.Collection == "events" && bytes.Contains(c.Text, []byte("poison_pill")) {
+					d = wireproxy.Deed{Do: wireproxy.Refuse, Code: 10334}
+				}
+				return d
+			})
+			c.until("200", 50)
+		},
+		expect: func(t *testing.T, r *report) {
+			if r.DeadLettered < 5 {
+				t.Errorf("%d dead letters: that is no hundredth of the events", r.DeadLettered)
+			}
+		},
+	},
+	{
+		name: "store's disk full", injected: "the store's disk of 64 MB is filled up, and emptied again", on: onSmallDisk,
+		do: func(s *system, c *checker) {
+			ballast := s.fillDisk()
+			s.consumerIs("not ready")
+			c.until("200", 50)
+			if err := os.Remove(ballast); err != nil {
+				s.t.Fatal(err)
+			}
+			s.consumerIs("ready")
+		},
+	},
+	{
+		name: "store's quota reached", injected: "the store may grow to 2,000 pages (max_page_count) and then not; the consumer is started again without the limit",
+		patches: []patch{{"pkg/store/sqlite/sqlite.go", `"secure_delete(ON)"}`, `"secure_delete(ON)", "max_page_count(0" + os.Getenv("STORE_PAGES") + ")"}`}},
+		do: func(s *system, c *checker) {
+			s.consumer.kill()
+			s.consumer.start("STORE_PAGES=2000")
+			s.consumerIs("ready")
+			s.consumerIs("not ready")
+			c.until("200", 50)
+			s.consumer.kill()
+			s.again(s.consumer)
+		},
+	},
+}
+
+// downFor is how long a store is away: FAULT_DOWN, minutes in full.
+func downFor() time.Duration { return duration("FAULT_DOWN", 10*time.Second) }
+
+// mongoError has writes answered with an error: one in four before the server
+// did anything, one in four after it has done it all.
+func mongoError(code int32, meaning string) fault {
+	return fault{
+		name: "MongoDB error " + strconv.Itoa(int(code)), injected: "half of the writes are answered with it (" + meaning + "), refused or carried out all the same, 30 times",
+		on: onMongo, load: small, quick: code == 10107,
+		do: func(s *system, _ *checker) {
+			s.wired(30, func(n int) (d wireproxy.Deed) {
+				switch n % 4 {
+				case 0:
+					d = wireproxy.Deed{Do: wireproxy.Refuse, Code: code}
+				case 2:
+					d = wireproxy.Deed{Do: wireproxy.Deny, Code: code}
+				}
+				return d
+			})
+		},
+	}
+}
+
+// wired has something done to the writes of the consumer, counted from 0, and
+// waits until that has happened so many times.
+func (s *system) wired(times int, deed func(n int) wireproxy.Deed) {
+	s.t.Helper()
+	var writes, done atomic.Int64
+	s.wire.Set(func(c wireproxy.Command) (d wireproxy.Deed) {
+		if c.Name != "insert" && c.Name != "update" || done.Load() >= int64(times) {
+			return d
+		}
+		if d = deed(int(writes.Add(1) - 1)); d != (wireproxy.Deed{}) {
+			done.Add(1)
+		}
+		return d
+	})
+	within(s.t, 5*time.Minute, "the writes that are hurt", func() bool { return done.Load() >= int64(times) })
+	s.wire.Set(nil)
+}
+
+// storeDown kills a server of ours, and cuts the way to one that is not.
+func (s *system) storeDown() {
+	if s.ferret != nil {
+		s.ferret.Kill()
+		return
+	}
+	s.wire.Set(func(wireproxy.Command) wireproxy.Deed { return wireproxy.Deed{Do: wireproxy.Cut} })
+}
+
+func (s *system) storeUp() {
+	if s.ferret != nil {
+		s.ferret.Start()
+	}
+	s.wire.Set(nil)
+}
+
+// noRedeliveries: while the store is away the consumer holds what it has,
+// instead of having the broker deliver it again and again.
+func (s *system) noRedeliveries() {
+	s.t.Helper()
+	_, metrics := ask(s.consumer.url() + "/metrics")
+	const metric = "maidian_consumer_redelivered_messages_total "
+	for line := range strings.Lines(metrics) {
+		if n, ok := strings.CutPrefix(line, metric); ok && strings.TrimSpace(n) != "0" {
+			s.t.Errorf("while the store was away messages were delivered again: %s", line)
+		} else if ok {
+			return
+		}
+	}
+	s.t.Errorf("the consumer has no metric %s", metric)
+}
+
+// consumerIs waits until the consumer says that it is ready, or not.
+func (s *system) consumerIs(state string) {
+	s.t.Helper()
+	eventually(s.t, "the consumer to be "+state, func() bool {
+		status := answers(s.consumer.health)
+		return status != 0 && (status == 200) == (state == "ready")
+	})
+}
+
+// onSmallDisk keeps the store on a disk of its own, which takes the right to mount one.
+func onSmallDisk(t testing.TB, patches []patch, env []string) *system {
+	t.Helper()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64m"); err != nil {
+		t.Skipf("skipped: a small disk cannot be mounted (%v); the quota stands for it", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return onSQLiteIn(t, dir, patches, env)
+}
+
+// fillDisk leaves nothing free on the store's disk, and returns the file that took it.
+func (s *system) fillDisk() string {
+	s.t.Helper()
+	path := filepath.Join(filepath.Dir(strings.TrimPrefix(s.store, "sqlite:")), "ballast")
+	f, err := os.Create(path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer f.Close()
+	for err == nil {
+		_, err = f.Write(make([]byte, 4096))
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		s.t.Fatalf("fill the disk: %v", err)
+	}
+	return path
+}
