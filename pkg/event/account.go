@@ -43,6 +43,23 @@ func (h *Header) SourceOf(position int) Source {
 	return Source{}
 }
 
+// Runs are the sources when they account for all events, else one that says
+// nothing of them but their number.
+func (h *Header) Runs() []Source {
+	sum := 0
+	for _, s := range h.Sources {
+		if s.Events < 1 || s.Events > h.Events-sum {
+			sum = -1 // this header was not written by a collector
+			break
+		}
+		sum += s.Events
+	}
+	if len(h.Sources) > 0 && sum == h.Events {
+		return h.Sources
+	}
+	return []Source{{Events: max(h.Events, 1)}}
+}
+
 // appendList writes a member of the header, or nothing when the list is empty.
 func appendList[T any](dst []byte, name string, list []T) []byte {
 	if len(list) == 0 {

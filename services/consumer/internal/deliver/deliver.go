@@ -19,6 +19,7 @@ type Store interface {
 	InsertEvents(ctx context.Context, events []event.Event) ([]store.Outcome, error)
 	RecordBatches(ctx context.Context, batches []store.Batch) error
 	PutDeadLetters(ctx context.Context, letters []store.DeadLetter) error
+	RaiseTallies(ctx context.Context, tallies []store.Tally) error
 	Ping(ctx context.Context) error
 }
 
@@ -45,7 +46,11 @@ func (d *Deliverer) Ready() error { return d.away.err() }
 // When ctx ends, what the store is doing is finished, and nothing is tried again.
 func (d *Deliverer) Handle(ctx context.Context, ds []bus.Delivery) []bus.Outcome {
 	g := unpack(ds)
-	if err := d.settle(ctx, g); err != nil {
+	err := d.settle(ctx, g)
+	if err == nil {
+		err = d.tally(ctx, g)
+	}
+	if err != nil {
 		return make([]bus.Outcome, len(ds)) // ctx ended: all of them Again
 	}
 	d.metrics.settled(g)
@@ -99,4 +104,20 @@ func (d *Deliverer) record(ctx context.Context, g *group) error {
 		}
 		return d.store.RecordBatches(ctx, batches)
 	})
+}
+
+// tally keeps what the collectors have counted. It comes last, so that the
+// accounting does not expect events before they are in the journal.
+func (d *Deliverer) tally(ctx context.Context, g *group) error {
+	now := event.TimeOf(time.Now())
+	var tallies []store.Tally
+	for i := range g.messages {
+		for _, counted := range g.messages[i].header.Tallies {
+			tallies = append(tallies, store.Tally{Tally: counted, WrittenAt: now})
+		}
+	}
+	if len(tallies) == 0 {
+		return nil
+	}
+	return d.untilDone(ctx, "tallies", func(ctx context.Context) error { return d.store.RaiseTallies(ctx, tallies) })
 }

@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -90,7 +91,7 @@ func TestUnreadableLineDoesNotHoldUpItsMessage(t *testing.T) {
 	d.Body = []byte(strings.Replace(string(d.Body), `"event_id":"b"`, `"event_id":`, 1))
 	s := newMemory()
 	got := deliverer(t, s).Handle(t.Context(), []bus.Delivery{d})
-	want := store.Batch{ID: "b1", Project: "shop", ReceivedAt: 86400_500, Stored: 2, DeadLettered: 1, Days: []int32{1}}
+	want := store.Batch{ID: "b1", Project: "shop", ReceivedAt: 86400_500, Stored: 2, DeadLettered: 1, Days: []int32{1}, Accounts: []store.Account{{Hour: 24, Stored: 2}, {DeadLettered: 1}}}
 	entry := s.batches[[2]string{"b1", "shop"}]
 	entry.WrittenAt = 0
 	if got[0] != bus.Done || !reflect.DeepEqual(entry, want) {
@@ -275,6 +276,62 @@ func journalOf(s *memory) map[[2]string]store.Batch {
 		out[k] = b
 	}
 	return out
+}
+
+// sourced is a message of two sources, of which the second sends an event of
+// the first's project again and one that can never be stored.
+func sourced() bus.Delivery {
+	d := msg("b1", "a", "b", "a", "bad")
+	header := event.Header{Version: event.Version, BatchID: "b1", Events: 4, Sources: []event.Source{
+		{Project: "shop", Key: "k1", Hour: 23, Events: 2}, {Project: "shop", Key: "k2", Hour: 24, Events: 2},
+	}}
+	_, lines, _ := bytes.Cut(d.Body, newline)
+	d.Body = append(event.AppendHeader(nil, header), lines...)
+	return d
+}
+
+func TestEventsAreAccountedForByKeyAndHour(t *testing.T) {
+	cut := sourced()
+	cut.Body = cut.Body[:bytes.LastIndexByte(cut.Body[:len(cut.Body)-1], '\n')+1]
+	newer := sourced()
+	newer.Body, newer.Attempt = bytes.Replace(newer.Body, []byte(`"maidian":1`), []byte(`"maidian":9`), 1), newerAttempts
+	k1, k2 := store.Account{Key: "k1", Hour: 23, DeadLettered: 2}, store.Account{Key: "k2", Hour: 24, DeadLettered: 2}
+	for name, tt := range map[string]struct {
+		delivery bus.Delivery
+		want     []store.Account
+		letter   store.DeadLetter
+	}{
+		"read":               {sourced(), []store.Account{{Key: "k1", Hour: 23, Stored: 2}, {Key: "k2", Hour: 24, Duplicates: 1, DeadLettered: 1}}, store.DeadLetter{ID: "b1/3", Key: "k2", Hour: 24}},
+		"cut off":            {cut, []store.Account{k1, k2}, store.DeadLetter{ID: "b1/-1", Key: "k1", Hour: 23}},
+		"of a newer version": {newer, []store.Account{k1, k2}, store.DeadLetter{ID: "b1/-1", Key: "k1", Hour: 23}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newMemory()
+			deliverer(t, s).Handle(t.Context(), []bus.Delivery{tt.delivery})
+			if got := s.batches[[2]string{"b1", "shop"}].Accounts; !slices.Equal(got, tt.want) {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+			if l := s.letters[tt.letter.ID]; len(s.letters) != 1 || l.Project != "shop" || l.Key != tt.letter.Key || l.Hour != tt.letter.Hour {
+				t.Errorf("got the letters %+v, want %+v", s.letters, tt.letter)
+			}
+		})
+	}
+}
+
+func TestTalliesAreKeptAfterTheJournal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		counted := event.Tally{Collector: "c", Project: "shop", Key: "k1", Hour: 24, Outcome: event.Accepted, Events: 7}
+		body := event.AppendHeader(nil, event.Header{Version: event.Version, BatchID: "t1", Tallies: []event.Tally{counted}})
+		s := newMemory()
+		s.errs["tallies"] = []error{errAway, errAway}
+		got := deliverer(t, s).Handle(t.Context(), []bus.Delivery{msg("b1", "a"), {Message: bus.Message{ID: "t1", Body: body}, Attempt: 1}})
+		if !slices.Equal(got, []bus.Outcome{bus.Done, bus.Done}) || len(s.batches) != 1 || len(s.letters) != 0 {
+			t.Errorf("got %v, %d entries, %d letters", got, len(s.batches), len(s.letters))
+		}
+		if len(s.tallies) != 1 || s.tallies[0].Tally != counted || s.tallies[0].WrittenAt == 0 {
+			t.Errorf("got %+v, want %+v", s.tallies, counted)
+		}
+	})
 }
 
 // crashing is a store from which the process does not come back at one point.

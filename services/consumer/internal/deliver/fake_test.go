@@ -27,6 +27,7 @@ type memory struct {
 	events  map[string]event.Event
 	batches map[[2]string]store.Batch
 	letters map[string]store.DeadLetter
+	tallies []store.Tally
 	errs    map[string][]error // by operation: taken one a call, before anything is done
 	inserts int
 }
@@ -98,6 +99,16 @@ func (m *memory) PutDeadLetters(_ context.Context, letters []store.DeadLetter) e
 	for _, l := range letters {
 		m.letters[l.ID] = l
 	}
+	return nil
+}
+
+func (m *memory) RaiseTallies(_ context.Context, tallies []store.Tally) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.fail("tallies"); err != nil {
+		return err
+	}
+	m.tallies = append(m.tallies, tallies...)
 	return nil
 }
 

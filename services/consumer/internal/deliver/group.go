@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -26,6 +27,7 @@ type group struct {
 // message is one delivery and where its events are.
 type message struct {
 	bus.Delivery
+	header  event.Header
 	batchID string
 	lo, hi  int // its events in the group's
 	lost    []lost
@@ -36,7 +38,6 @@ type message struct {
 // lost is a part of a message that cannot be read.
 type lost struct {
 	position int // -1: the whole message
-	events   int // how many events went with it, as far as anybody can tell
 	project  string
 	payload  []byte
 	reason   string
@@ -88,6 +89,7 @@ func unpack(ds []bus.Delivery) *group {
 // read appends a message's events to the group, and to the message what of it is lost.
 func (g *group) read(m *message) {
 	header, events, bad, err := decode(m.Body)
+	m.header = header
 	if err != nil {
 		m.unreadable(header, err)
 		return
@@ -95,7 +97,7 @@ func (g *group) read(m *message) {
 	m.batchID = header.BatchID
 	g.events = append(g.events, events...)
 	for _, b := range bad {
-		m.lost = append(m.lost, lost{b.Position, 1, projectIn(b.Payload), []byte(b.Payload), b.Err.Error()})
+		m.lost = append(m.lost, lost{b.Position, cmp.Or(header.SourceOf(b.Position).Project, projectIn(b.Payload)), []byte(b.Payload), b.Err.Error()})
 	}
 }
 
@@ -127,7 +129,17 @@ func (m *message) unreadable(h event.Header, err error) {
 		sum := sha256.Sum256(m.Body) // a stranger's message without id: the same bytes are the same letter
 		m.batchID = "body-" + hex.EncodeToString(sum[:16])
 	}
-	m.lost = append(m.lost, lost{-1, max(h.Events, 1), "", m.Body, err.Error()})
+	m.lost = append(m.lost, lost{-1, projectOf(h.Runs()), m.Body, err.Error()})
+}
+
+// projectOf is the project that all of a message's events are of, if there is one.
+func projectOf(runs []event.Source) string {
+	for _, s := range runs {
+		if s.Project != runs[0].Project {
+			return ""
+		}
+	}
+	return runs[0].Project
 }
 
 // newerAttempts is how often a message of a newer version goes back to the queue.
@@ -206,8 +218,9 @@ func (g *group) deadLetters(now event.Time) (letters []store.DeadLetter) {
 
 func (g *group) lettersOf(m *message, now event.Time, letters []store.DeadLetter) []store.DeadLetter {
 	add := func(position int, project, reason string, payload []byte) {
+		from := m.header.SourceOf(position) // of a whole message each run has its own, and the payload says them
 		letters = append(letters, store.DeadLetter{
-			ID: m.batchID + "/" + strconv.Itoa(position), Project: project, BatchID: m.batchID, Position: position,
+			ID: m.batchID + "/" + strconv.Itoa(position), Project: project, Key: from.Key, Hour: from.Hour, BatchID: m.batchID, Position: position,
 			Reason: reason, Payload: payload, Attempts: max(m.Attempt, 1), FirstSeen: now,
 		})
 	}

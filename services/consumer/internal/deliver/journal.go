@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/maidian/maidian/pkg/event"
@@ -35,10 +36,17 @@ func (g *group) entriesOf(m *message) []store.Batch {
 		return &entries[at]
 	}
 	for i := m.lo; i < m.hi; i++ {
-		count(of(g.events[i].Project), &g.events[i], g.fates[i].end)
+		e := &g.events[i]
+		from := m.header.SourceOf(e.Position)
+		if from.Hour == 0 {
+			from.Hour = e.ReceivedAt.Hour()
+		}
+		count(of(e.Project), from, e, g.fates[i].end)
 	}
 	for _, l := range m.lost {
-		of(l.project).DeadLettered += l.events
+		for _, from := range m.runsOf(l) {
+			bury(of(cmp.Or(from.Project, l.project)), from)
+		}
 	}
 	for i := range entries {
 		slices.Sort(entries[i].Days)
@@ -46,19 +54,47 @@ func (g *group) entriesOf(m *message) []store.Batch {
 	return entries
 }
 
-func count(b *store.Batch, e *event.Event, became end) {
+// runsOf are the sources of the events that went with a part of the message.
+func (m *message) runsOf(l lost) []event.Source {
+	if l.position < 0 {
+		return m.header.Runs()
+	}
+	from := m.header.SourceOf(l.position)
+	from.Events = 1
+	return []event.Source{from}
+}
+
+func bury(b *store.Batch, from event.Source) {
+	b.DeadLettered += from.Events
+	accountOf(b, from).DeadLettered += from.Events
+}
+
+func accountOf(b *store.Batch, from event.Source) *store.Account {
+	at := slices.IndexFunc(b.Accounts, func(a store.Account) bool { return a.Key == from.Key && a.Hour == from.Hour })
+	if at < 0 {
+		at = len(b.Accounts)
+		b.Accounts = append(b.Accounts, store.Account{Key: from.Key, Hour: from.Hour})
+	}
+	return &b.Accounts[at]
+}
+
+func count(b *store.Batch, from event.Source, e *event.Event, became end) {
+	account := accountOf(b, from)
 	if at := e.ReceivedAt; at != 0 && (b.ReceivedAt == 0 || at < b.ReceivedAt) {
 		b.ReceivedAt = at
 	}
 	switch became {
 	case stored, own:
 		b.Stored++
+		account.Stored++
 		if day := e.Timestamp.Day(); !slices.Contains(b.Days, day) {
 			b.Days = append(b.Days, day)
 		}
 	case duplicate:
 		b.Duplicates++
+		account.Duplicates++
 	case dead:
 		b.DeadLettered++
+		account.DeadLettered++
 	}
 }

@@ -69,7 +69,9 @@ func (m *Metrics) settled(g *group) {
 			ends[g.fates[j].end]++
 		}
 		for _, l := range msg.lost {
-			ends[dead] += l.events
+			for _, from := range msg.runsOf(l) {
+				ends[dead] += from.Events
+			}
 		}
 		m.observeLag(g, msg)
 	}
