@@ -42,7 +42,7 @@ var clientFaults = []fault{
 		},
 	},
 	{
-		name: "rolling upgrade, MongoDB", injected: "an older and a newer collector write at once, and an older and a newer consumer read, until the older ones end", load: small,
+		name: "rolling upgrade, MongoDB", injected: "an older and a newer collector write at once, and an older and a newer consumer read, until the older ones end", load: steady,
 		on: withNewerCollector(onMongo, "services/collector/cmd/collector"),
 		do: func(s *system, c *checker) {
 			consumer := s.process("services/consumer/cmd/consumer", "OPS_LISTEN", "/readyz", newer)

@@ -31,15 +31,15 @@ var storeFaults = []fault{
 		},
 	},
 	{
-		name: "store slow", injected: "every command of the store takes 2 s longer, 60 times", on: onMongo, load: small,
+		name: "store slow", injected: "every command of the store takes 2 s longer, 30 times", on: onMongo, load: steady,
 		do: func(s *system, _ *checker) {
-			s.wired(60, func(int) wireproxy.Deed { return wireproxy.Deed{Delay: 2 * time.Second} })
+			s.wired(30, func(int) wireproxy.Deed { return wireproxy.Deed{Delay: 2 * time.Second} })
 		},
 	},
 	{
-		name: "reply lost after commit", injected: "every second write is carried out and its connection closed instead of an answer, 30 times", on: onMongo, load: small, quick: true,
+		name: "reply lost after commit", injected: "every second write is carried out and its connection closed instead of an answer, 16 times", on: onMongo, load: steady, quick: true,
 		do: func(s *system, _ *checker) {
-			s.wired(30, func(n int) (d wireproxy.Deed) {
+			s.wired(16, func(n int) (d wireproxy.Deed) {
 				if n%2 == 0 {
 					d.Do = wireproxy.Lose
 				}
@@ -52,9 +52,9 @@ var storeFaults = []fault{
 	mongoError(91, "the server shuts down"),
 	mongoError(11600, "interrupted by a shutdown"),
 	{
-		name: "MongoDB error 64", injected: "every second write is carried out and answered with a failed write concern, 30 times", on: onMongo, load: small,
+		name: "MongoDB error 64", injected: "every second write is carried out and answered with a failed write concern, 16 times", on: onMongo, load: steady,
 		do: func(s *system, _ *checker) {
-			s.wired(30, func(n int) (d wireproxy.Deed) {
+			s.wired(16, func(n int) (d wireproxy.Deed) {
 				if n%2 == 0 {
 					d = wireproxy.Deed{Do: wireproxy.Doubt, Code: 64}
 				}
@@ -64,7 +64,7 @@ var storeFaults = []fault{
 	},
 	{
 		name: "document too large", injected: "the store refuses every insert with one of the chosen events in it as too large (10334); one event in a hundred is one", on: onMongo,
-		load: append([]string{"-pills", "0.01"}, small...),
+		load: append([]string{"-pills", "0.01"}, steady...),
 		do: func(s *system, c *checker) {
 			s.wire.Set(func(c wireproxy.Command) (d wireproxy.Deed) {
 				if c.Name == "insert" && c.Collection == "events" && bytes.Contains(c.Text, []byte("poison_pill")) {
@@ -107,6 +107,9 @@ var storeFaults = []fault{
 	},
 }
 
+// steady is a load that FerretDB bears until the fault is over.
+var steady = []string{"-rate", "50", "-batch", "1,5,20"}
+
 // downFor is how long a store is away: FAULT_DOWN, minutes in full.
 func downFor() time.Duration { return duration("FAULT_DOWN", 10*time.Second) }
 
@@ -114,10 +117,10 @@ func downFor() time.Duration { return duration("FAULT_DOWN", 10*time.Second) }
 // did anything, one in four after it has done it all.
 func mongoError(code int32, meaning string) fault {
 	return fault{
-		name: "MongoDB error " + strconv.Itoa(int(code)), injected: "half of the writes are answered with it (" + meaning + "), refused or carried out all the same, 30 times",
-		on: onMongo, load: small, quick: code == 10107,
+		name: "MongoDB error " + strconv.Itoa(int(code)), injected: "half of the writes are answered with it (" + meaning + "), refused or carried out all the same, 16 times",
+		on: onMongo, load: steady, quick: code == 10107,
 		do: func(s *system, _ *checker) {
-			s.wired(30, func(n int) (d wireproxy.Deed) {
+			s.wired(16, func(n int) (d wireproxy.Deed) {
 				switch n % 4 {
 				case 0:
 					d = wireproxy.Deed{Do: wireproxy.Refuse, Code: code}
@@ -169,7 +172,7 @@ func (s *system) storeUp() {
 func (s *system) noRedeliveries() {
 	s.t.Helper()
 	_, metrics := ask(s.consumer.url() + "/metrics")
-	const metric = "maidian_consumer_redelivered_messages_total "
+	const metric = "maidian_bus_redelivered_total "
 	for line := range strings.Lines(metrics) {
 		if n, ok := strings.CutPrefix(line, metric); ok && strings.TrimSpace(n) != "0" {
 			s.t.Errorf("while the store was away messages were delivered again: %s", line)
