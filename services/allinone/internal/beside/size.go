@@ -19,7 +19,7 @@ import (
 
 // allColumns bring into memory what sizes are given of: page, session and a property of all days.
 var allColumns = []Question{
-	{Route: "trends", Body: always(`{` + last90 + `, "series": [{"event": "*", "metric": "sessions"}], "breakdown": "page_path"}`)},
+	{Route: "trends", Body: always(`{` + last90 + `, "interval": "month", "series": [{"event": "*", "metric": "sessions"}], "breakdown": {"property": "page_path", "limit": 5}}`)},
 	{Route: "trends", Body: always(`{` + last90 + `, "series": [{"event": "*"}], "breakdown": "platform"}`)},
 }
 
