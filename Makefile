@@ -1,7 +1,7 @@
 # make run     starts everything on this machine     make test   runs every test
 # make help    lists the rest
 .DEFAULT_GOAL := help
-.PHONY: help run run-rabbit demo simulate build sdk test test-go test-sdk test-browser check lint tidy controls faults oracle fuzz bench bench-query bench-growth clean
+.PHONY: help run run-rabbit demo simulate build sdk test test-go test-sdk test-browser check lint tidy controls faults nemesis oracle fuzz bench bench-query bench-growth clean
 
 GO       ?= go
 GOTOOLS  := $(CURDIR)/bin/tools
@@ -81,13 +81,19 @@ controls: ## builds that break the promise on purpose: the checker must find eac
 	@scripts/need rabbitmq
 	CONTROLS=all $(GO) test -count 1 -timeout 60m -v -run 'TestTheChecker|TestPatches' ./scripts/faults
 
-SEEDS ?= 3
+faults: SEEDS ?= 3
 faults: ## every fault under load, several times, into deploy/RELIABILITY.md (SEEDS=3 times each)
 	@scripts/need rabbitmq
-	FAULTS=all FAULT_SEEDS=$(SEEDS) FAULT_RATE=10000 FAULT_REQUESTS=300 FAULT_QUIET=10s FAULT_FREEZE=60s RELIABILITY=deploy/RELIABILITY.md \
+	FAULTS=all FAULT_SEEDS=$(SEEDS) FAULT_RATE=10000 FAULT_REQUESTS=300 FAULT_QUIET=10s FAULT_FREEZE=60s FAULT_DOWN=2m FAULT_BACKLOG=1000000 RELIABILITY=deploy/RELIABILITY.md \
 		$(GO) test -count 1 -timeout 4h -v -run TestFaults ./scripts/faults
 
-SEEDS ?= 5000
+FAULT_MIX ?= 30m
+nemesis: ## faults drawn by chance for half an hour, one every 20 to 30 s (FAULT_MIX=30m)
+	@scripts/need rabbitmq
+	FAULTS=all FAULT_MIX=$(FAULT_MIX) FAULT_QUIET=10s RELIABILITY=deploy/RELIABILITY.md \
+		$(GO) test -count 1 -timeout 14h -v -run 'TestFaults/random_mix' ./scripts/faults
+
+oracle: SEEDS ?= 5000
 oracle: ## hold every report to plain loops over events, on SEEDS random histories (SEEDS=5000)
 	ORACLE_SEEDS=$(SEEDS) $(GO) test -timeout 60m ./services/query/internal/oracle
 
