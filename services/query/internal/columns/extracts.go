@@ -19,9 +19,10 @@ type extracts struct {
 
 	mu       sync.Mutex
 	resident *resident // once something is kept
-	bytes    int64     // of parts and orders
+	bytes    int64     // of all that follows
 	parts    map[partKey]*Part
 	orders   map[string][]uint8
+	made     map[string]*madeExtract // by name
 }
 
 func (c *core) keptPart(key partKey) *Part {
@@ -68,8 +69,48 @@ func (c *core) dropExtracts(cache *cache) {
 	x := &c.extracts
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.parts, x.orders, x.bytes = nil, nil, 0
+	x.parts, x.orders, x.made, x.bytes = nil, nil, nil, 0
 	cache.count(x.resident, 0)
+}
+
+// Extract is what a report works out from all rows of a day.
+type Extract interface{ Bytes() int64 }
+
+type madeExtract struct {
+	Extract
+	codes []weak.Pointer[dictionary] // whose codes it speaks
+}
+
+// Extract is what work makes of the day's rows. It is kept by its name for the
+// next who asks, for as long as the codes of these columns mean the same.
+func (d *Day) Extract(name string, columns []string, work func() Extract) Extract {
+	codes := make([]weak.Pointer[dictionary], len(columns))
+	for i, column := range columns {
+		codes[i] = weak.Make(d.Column(column).dictionary)
+	}
+	if made := d.keptExtract(name); made != nil && slices.Equal(made.codes, codes) {
+		return made.Extract
+	}
+	made := &madeExtract{work(), codes}
+	d.keepExtract(made.Bytes(), func(x *extracts) {
+		if x.made == nil {
+			x.made = make(map[string]*madeExtract)
+		}
+		if old := x.made[name]; old != nil {
+			x.bytes -= old.Bytes()
+		}
+		x.made[name] = made
+	})
+	return made.Extract
+}
+
+func (c *core) keptExtract(name string) *madeExtract {
+	c.extracts.mu.Lock()
+	defer c.extracts.mu.Unlock()
+	if r := c.extracts.resident; r != nil {
+		r.touch()
+	}
+	return c.extracts.made[name]
 }
 
 // UserBlock is how many users' rows can be found without a search: those with

@@ -58,8 +58,12 @@ func Pages(ctx context.Context, v *columns.View, r PagesRequest) (*PagesAnswer, 
 	if err != nil {
 		return nil, err
 	}
-	s := newPageStats(events)
-	if err := s.count(ctx); err != nil {
+	days, err := pagesByDay(ctx, events)
+	if err != nil {
+		return nil, err
+	}
+	s := &pageStats{events: events, days: days}
+	if err := s.join(ctx); err != nil {
 		return nil, err
 	}
 	all := s.stats()
@@ -80,53 +84,90 @@ func Pages(ctx context.Context, v *columns.View, r PagesRequest) (*PagesAnswer, 
 	}, nil
 }
 
-// pageStats adds up what happens on each page: by the code of its page_url.
+// pageStats puts together what days say of pages.
 type pageStats struct {
 	events *reading
-	urls   []event.Value
-	titles []event.Value
-	page   []pageSums
-	views  *pairs
-	users  []int
-	visits *visits
+	days   []*dayPages
+	pages  []pageTotal  // by the code of its page_url
+	joined []visitCount // by the same: what visits that go on on another day change
 }
 
-type pageSums struct {
-	load, duration mean
-	title          uint32     // code
-	titled         event.Time // when the title was seen
+type pageTotal struct {
+	dayPage
+	distinct int // users
 }
 
-func newPageStats(events *reading) *pageStats {
-	s := &pageStats{events: events, urls: events.values("page_url"), titles: events.values("page_title")}
-	s.visits = &visits{urls: s.urls}
-	s.page = make([]pageSums, len(s.urls))
-	s.views = newPairs(len(s.urls), events.who.count)
-	return s
-}
-
-// count goes through the days for each of three things at the same time; none
-// of them needs what another finds.
-func (s *pageStats) count(ctx context.Context) error {
-	ways := []func(ctx context.Context) error{s.countViews, s.countVisits, s.addUp}
-	return parallel(ctx, len(ways), func(ctx context.Context, i int) error { return ways[i](ctx) })
-}
-
-// eachRun calls visit with the days' rows of a type that were sent with a page,
-// and which of them count. Pages are codes by row, from the run's first on.
-func (s *pageStats) eachRun(ctx context.Context, eventType string, visit func(dayIndex int, run columns.Run, pages []uint32, keep []bool)) error {
-	var pages []uint32
-	for i, d := range s.events.days {
-		if err := ctx.Err(); err != nil {
-			return err
+// join goes through the pages, some at a time; and through the visits meanwhile.
+func (s *pageStats) join(ctx context.Context) error {
+	urls := len(s.events.values("page_url"))
+	s.pages, s.joined = make([]pageTotal, urls), make([]visitCount, urls)
+	const together = 16
+	newUsers := func(int) *tally { return newTally(s.events.who.count) }
+	return parallelWith(ctx, 1+(urls+together-1)/together, newUsers, func(_ context.Context, users *tally, i int) error {
+		if i == 0 {
+			s.joinVisits()
+		} else {
+			s.addUp((i-1)*together, min(i*together, urls), users)
 		}
-		if n, ok := d.RunOf(eventType); ok {
-			run := d.Runs()[n]
-			pages = s.events.column(i, "page_url").Codes.Unpack(pages[:0], run.Lo, run.Hi)
-			visit(i, run, pages, s.events.keep(i, run.Lo, run.Hi, s.events.match))
+		return nil
+	})
+}
+
+// addUp adds up the days of pages lo … hi-1.
+func (s *pageStats) addUp(lo, hi int, users *tally) {
+	rest := make([][]dayPage, len(s.days))
+	for i, d := range s.days {
+		rest[i] = d.from(uint32(lo))
+	}
+	for code := lo; code < hi; code++ {
+		total := &s.pages[code]
+		var lists [][]uint32
+		for i, pages := range rest {
+			if len(pages) > 0 && pages[0].code == uint32(code) {
+				total.add(&pages[0])
+				lists = append(lists, pages[0].users)
+				rest[i] = pages[1:]
+			}
+		}
+		total.distinct = users.distinctOf(lists)
+	}
+}
+
+// joinVisits corrects what the days counted each for itself: a visit that goes
+// on on a later day neither ends on the earlier nor begins there, and is no bounce.
+func (s *pageStats) joinVisits() {
+	var latest bySession[visitPlace]
+	for i, d := range s.days {
+		if len(d.visits) == 0 {
+			continue
+		}
+		latest.makeRoomFor(d.leastSession, d.mostSession)
+		for k := range d.visits {
+			v := &d.visits[k]
+			place := &latest.sessions[v.session-latest.base]
+			before := *place
+			*place = visitPlace{day: uint32(i) + 1, visit: uint32(k) << 1}
+			if before.day == 0 {
+				continue
+			}
+			place.visit |= 1
+			earlier := &s.days[before.day-1].visits[before.visit>>1]
+			s.joined[earlier.lastPage].exits--
+			s.joined[v.firstPage].entries--
+			if earlier.once && before.visit&1 == 0 {
+				s.joined[earlier.firstPage].bounces--
+			}
+			if v.once {
+				s.joined[v.firstPage].bounces--
+			}
 		}
 	}
-	return ctx.Err()
+}
+
+// visitPlace is where the latest part of a visit is found.
+type visitPlace struct {
+	day   uint32 // one more than its place among the days; 0: nowhere
+	visit uint32 // twice its place in the day, and one more if it was there on an earlier day
 }
 
 // mean is a sum and how many it is of.
@@ -151,88 +192,28 @@ func (m *mean) value() *float64 {
 	return &rounded
 }
 
-func (s *pageStats) countViews(ctx context.Context) error {
-	s.views.reserve(s.events.rowsOf(pageView))
-	err := s.eachRun(ctx, pageView, func(dayIndex int, run columns.Run, pages []uint32, keep []bool) {
-		who := s.events.units(dayIndex)
-		for i, page := range pages {
-			if page != 0 && (keep == nil || keep[i]) {
-				user, has := who.of(run.Lo + i)
-				s.views.add(page, user, has)
-			}
-		}
-	})
-	s.users = s.views.distinct()
-	return err
-}
-
-func (s *pageStats) countVisits(ctx context.Context) error {
-	var sessions []uint32
-	return s.eachRun(ctx, pageView, func(dayIndex int, run columns.Run, pages []uint32, keep []bool) {
-		d := s.events.days[dayIndex]
-		sessions = d.Sessions().Unpack(sessions[:0], run.Lo, run.Hi)
-		s.visits.makeRoom(sessions)
-		times := d.Times()[run.Lo:run.Hi]
-		for i, page := range pages {
-			if page != 0 && (keep == nil || keep[i]) {
-				s.visits.add(sessions[i], page, d.Start()+event.Time(times[i]))
-			}
-		}
-	})
-}
-
-// addUp adds up what few rows have: times and titles.
-func (s *pageStats) addUp(ctx context.Context) error {
-	var codes []uint32
-	err := s.eachRun(ctx, pageView, func(dayIndex int, run columns.Run, pages []uint32, keep []bool) {
-		s.eachSent(&codes, "load_time", dayIndex, run, pages, keep, func(_ int, p *pageSums, v event.Value) { p.load.add(v) })
-		s.eachSent(&codes, "duration", dayIndex, run, pages, keep, func(_ int, p *pageSums, v event.Value) { p.duration.add(v) })
-		titles := &s.events.column(dayIndex, "page_title").Codes
-		s.eachSent(&codes, "page_title", dayIndex, run, pages, keep, func(row int, p *pageSums, v event.Value) {
-			at := timeOf(s.events.days[dayIndex], row)
-			if p.title == 0 || at > p.titled || at == p.titled && v.Text < s.titles[p.title].Text {
-				p.title, p.titled = titles.At(row), at
-			}
-		})
-	})
-	if err != nil {
-		return err
-	}
-	return s.eachRun(ctx, pageLeave, func(dayIndex int, run columns.Run, pages []uint32, keep []bool) {
-		s.eachSent(&codes, "duration", dayIndex, run, pages, keep, func(_ int, p *pageSums, v event.Value) { p.duration.add(v) })
-	})
-}
-
-// eachSent calls visit for the rows that have a value of a column.
-func (s *pageStats) eachSent(codes *[]uint32, name string, dayIndex int, run columns.Run, pages []uint32, keep []bool, visit func(row int, p *pageSums, v event.Value)) {
-	column := s.events.column(dayIndex, name)
-	if len(column.Values) <= 1 { // nobody sent any
-		return
-	}
-	*codes = column.Codes.Unpack((*codes)[:0], run.Lo, run.Hi)
-	for i, code := range *codes {
-		if code != 0 && pages[i] != 0 && (keep == nil || keep[i]) {
-			visit(run.Lo+i, &s.page[pages[i]], column.Values[code])
-		}
-	}
+func (m *mean) join(o mean) {
+	m.sum += o.sum
+	m.n += o.n
 }
 
 // stats are the pages that were viewed, most views first.
 func (s *pageStats) stats() []PageStat {
-	views, users := s.views.rows, s.users
-	entries, bounces, exits := s.visits.count(len(s.page))
-	stats := make([]PageStat, 0, len(s.page))
-	for n, sums := range s.page {
-		if views[n] == 0 {
+	urls, titles := s.events.values("page_url"), s.events.values("page_title")
+	stats := make([]PageStat, 0, len(s.pages))
+	for code := range s.pages {
+		p := &s.pages[code]
+		if p.views == 0 {
 			continue
 		}
+		visits := p.visitCount.plus(s.joined[code])
 		stat := PageStat{
-			PageURL: s.urls[n].String(), Views: views[n], Users: users[n],
-			AvgLoadTime: sums.load.value(), AvgDuration: sums.duration.value(),
-			BounceRate: percent(bounces[n], entries[n]), ExitRate: percent(exits[n], views[n]),
+			PageURL: urls[code].String(), Views: p.views, Users: p.distinct,
+			AvgLoadTime: p.load.value(), AvgDuration: p.duration.value(),
+			BounceRate: percent(visits.bounces, visits.entries), ExitRate: percent(visits.exits, p.views),
 		}
-		if sums.title != 0 {
-			stat.PageTitle = s.titles[sums.title].String()
+		if p.title != 0 {
+			stat.PageTitle = titles[p.title].String()
 		}
 		stats = append(stats, stat)
 	}
@@ -240,45 +221,4 @@ func (s *pageStats) stats() []PageStat {
 		return cmp.Or(cmp.Compare(b.Views, a.Views), cmp.Compare(a.PageURL, b.PageURL))
 	})
 	return stats
-}
-
-// visits is what page views sessions had. Views with equal times stand in the
-// order of their pages' names, however the events arrived.
-type visits struct {
-	bySession[visit]
-	urls []event.Value
-}
-
-type visit struct {
-	first, last         event.Time
-	firstPage, lastPage uint32
-	views               uint32
-}
-
-func (v *visits) add(session, page uint32, at event.Time) {
-	s := &v.sessions[session-v.base]
-	if s.views == 0 || at < s.first || at == s.first && v.urls[page].Text < v.urls[s.firstPage].Text {
-		s.first, s.firstPage = at, page
-	}
-	if s.views == 0 || at > s.last || at == s.last && v.urls[page].Text > v.urls[s.lastPage].Text {
-		s.last, s.lastPage = at, page
-	}
-	s.views++
-}
-
-// count is, by page, how many sessions began there, were over with it, and ended there.
-func (v *visits) count(pages int) (entries, bounces, exits []int) {
-	entries, bounces, exits = make([]int, pages), make([]int, pages), make([]int, pages)
-	for i := range v.sessions {
-		s := &v.sessions[i]
-		if s.views == 0 {
-			continue
-		}
-		entries[s.firstPage]++
-		exits[s.lastPage]++
-		if s.views == 1 {
-			bounces[s.firstPage]++
-		}
-	}
-	return entries, bounces, exits
 }

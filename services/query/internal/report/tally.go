@@ -22,6 +22,30 @@ func (t *tally) add(n uint32) {
 	}
 }
 
+// distinctOf is how many different numbers are in the lists. The tally is empty
+// before and after.
+func (t *tally) distinctOf(lists [][]uint32) (n int) {
+	total := 0
+	for _, list := range lists {
+		total += len(list)
+		for _, number := range list {
+			word, bit := &t.bits[number>>6], number&63
+			n += int(^*word >> bit & 1) // a branch could not be foreseen
+			*word |= 1 << bit
+		}
+	}
+	if total >= len(t.bits) {
+		clear(t.bits)
+		return n
+	}
+	for _, list := range lists {
+		for _, number := range list {
+			t.bits[number>>6] = 0
+		}
+	}
+	return n
+}
+
 // pairs counts, for each of many groups, its rows and its distinct users. It
 // keeps 8 bytes a row instead of a set of users a group.
 type pairs struct {
@@ -134,7 +158,11 @@ type bySession[T any] struct {
 
 // makeRoom makes room for the sessions of the rows of a day.
 func (s *bySession[T]) makeRoom(numbers []uint32) {
-	least, most := slices.Min(numbers), slices.Max(numbers)
+	s.makeRoomFor(slices.Min(numbers), slices.Max(numbers))
+}
+
+// makeRoomFor makes room for the sessions least … most.
+func (s *bySession[T]) makeRoomFor(least, most uint32) {
 	if len(s.sessions) == 0 {
 		s.base = least
 	}
