@@ -28,6 +28,7 @@ func (t *Table) Drop(entry store.Batch, events []event.Event, erased []string) {
 			h.left = make(map[uint32]map[uint16]bool)
 		}
 		h.left[batch] = places
+		h.late = slices.DeleteFunc(h.late, func(l late) bool { return l.batch == batch && !places[uint16(l.event.Position)] })
 		if h.day.quiet != nil {
 			t.want(h)
 		}
