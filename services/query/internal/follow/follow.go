@@ -74,16 +74,18 @@ type Follower struct {
 	metrics *metrics
 	options Options
 
-	newest  event.Time    // WrittenAt of the newest entry seen
-	late    time.Duration // how far back a usual look begins
-	deepAt  time.Time     // when the next look goes back the whole overlap
-	auditAt time.Time
-	audit   audit
-	short   map[key]*debt
-	loaded  atomic.Int64 // events of the first pass
-	ready   atomic.Bool
+	newest   event.Time    // WrittenAt of the newest entry seen
+	newestAt time.Time     // when it was seen first
+	late     time.Duration // how far back a usual look begins
+	deepAt   time.Time     // when the next look goes back the whole overlap
+	auditAt  time.Time
+	audit    audit
+	short    map[key]*debt
+	loaded   atomic.Int64 // events of the first pass
+	ready    atomic.Bool
 
 	restored map[string]*sealed.Manifest // by project
+	before   event.Time                  // the moment of settled, as of the last look that went back the whole overlap
 	settled  atomic.Pointer[settled]
 }
 
@@ -91,7 +93,7 @@ type Follower struct {
 func New(from Store, tables *columns.Tables, log *zap.Logger, registry prometheus.Registerer, o Options) *Follower {
 	return &Follower{
 		store: from, tables: tables, log: log, metrics: newMetrics(registry),
-		options: o.withDefaults(), late: leastLate, short: make(map[key]*debt),
+		options: o.withDefaults(), newestAt: time.Now(), late: leastLate, short: make(map[key]*debt),
 		restored: make(map[string]*sealed.Manifest),
 	}
 }
@@ -186,6 +188,7 @@ func (f *Follower) first(ctx context.Context) error {
 		return err
 	}
 	f.tables.Prepare()
+	f.settleUpTo(start)
 	f.noteSettled()
 	f.tables.SetAsOf(event.TimeOf(start))
 	f.ready.Store(true)
@@ -214,6 +217,9 @@ func (f *Follower) look(ctx context.Context) error {
 		return err
 	}
 	f.adapt(lateness, deep)
+	if deep {
+		f.settleUpTo(now)
+	}
 	if err := f.retryShort(ctx, now); err != nil {
 		return err
 	}
@@ -283,11 +289,17 @@ func (f *Follower) readFrom(ctx context.Context, after store.Cursor, step func()
 // sight notes the entry's time, and says how late it came if it was not known.
 func (f *Follower) sight(entry store.Batch) (late time.Duration) {
 	if entry.WrittenAt >= f.newest {
-		f.newest = min(entry.WrittenAt, event.TimeOf(time.Now().Add(f.options.Overlap)))
+		f.see(min(entry.WrittenAt, event.TimeOf(time.Now().Add(f.options.Overlap))))
 	} else if f.ready.Load() && f.missing(entry) > 0 {
 		late = time.Duration(f.newest-entry.WrittenAt) * time.Millisecond
 	}
 	return late
+}
+
+func (f *Follower) see(written event.Time) {
+	if written != f.newest {
+		f.newest, f.newestAt = written, time.Now()
+	}
 }
 
 // erasedMeanwhile says of an entry all of whose events were erased that sealed

@@ -35,7 +35,8 @@ func (f *Follower) restore(ctx context.Context) (from event.Time, err error) {
 			from = since
 		}
 	}
-	f.newest = max(f.newest, from)
+	f.see(max(f.newest, from))
+	f.before = max(f.before, from)
 	return from, nil
 }
 
@@ -88,8 +89,17 @@ type settled struct {
 	owed   []store.Batch
 }
 
+// settleUpTo moves that moment on, after a look that went back the whole
+// overlap and began at start. What is still to come is from writers whose
+// clocks are at most an overlap behind that of the newest entry, which has gone
+// on since; the clock of this machine need not be that of any of them.
+func (f *Follower) settleUpTo(start time.Time) {
+	writers := f.newest + event.Time(start.Sub(f.newestAt).Milliseconds())
+	f.before = max(f.before, min(writers, event.TimeOf(start))-event.Time(f.options.Overlap.Milliseconds()))
+}
+
 func (f *Follower) noteSettled() {
-	s := &settled{before: min(f.newest, event.TimeOf(time.Now())) - event.Time(f.options.Overlap.Milliseconds())}
+	s := &settled{before: f.before}
 	for _, d := range f.short {
 		s.owed = append(s.owed, d.entry)
 	}

@@ -148,6 +148,32 @@ func TestAStartReadsSealedDaysInPlaceOfEvents(t *testing.T) {
 	})
 }
 
+func TestAStartAfterAnImportReadsNothingOfItAgain(t *testing.T) {
+	keeping(t, func(t *testing.T, k *keeper, p *process) {
+		p.rows(11 * time.Minute) // until the manifest is written again
+		p.end()
+		before := maps.Clone(k.reads)
+		next := begin(t, k)
+		want(t, "events", next.rows(time.Second), 200)
+		want(t, "batches read", k.readsSince(before), 0)
+		want(t, "sealed days", len(next.tables.Project("p").SealedDays()), 10)
+		next.end()
+	})
+}
+
+func TestAStartSeesTheEntryOfAWriterWhoseClockIsBehind(t *testing.T) {
+	keeping(t, func(t *testing.T, k *keeper, p *process) {
+		p.rows(11 * time.Minute)
+		p.end()
+		entry, events := past("behind", 5, 7)
+		entry.WrittenAt -= event.Time(59 * time.Second / time.Millisecond)
+		k.record(entry, events)
+		next := begin(t, k)
+		want(t, "events", next.rows(time.Second), 207)
+		next.end()
+	})
+}
+
 func TestALateEventWakesItsDayAndItIsSealedAgain(t *testing.T) {
 	keeping(t, func(t *testing.T, k *keeper, p *process) {
 		k.record(past("late", 5, 2))
