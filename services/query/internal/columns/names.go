@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/maphash"
+	"math/bits"
 	"sync/atomic"
 
 	"github.com/maidian/maidian/services/query/internal/segment"
@@ -16,24 +17,29 @@ import (
 type names struct {
 	nameList
 	written int      // bytes used of the last chunk
-	slots   []uint32 // open addressing by hash: number + 1, or 0
+	slots   []uint32 // open addressing by hash: 0, or number + 1 and above it what there is room for of the hash
+	width   int      // bits of a number + 1
 	seed    maphash.Seed
 	shown   atomic.Pointer[nameList] // for readers without locks
 }
 
-// nameList is the texts by number.
+// nameList is the texts by number: each behind its length + 1, one after the
+// other. A 0 instead, or no room for it, says that the next chunk goes on.
 type nameList struct {
-	places []uint32 // chunk number in the upper half, offset in the lower
+	count  int
+	places []uint32 // of every eighth: chunk number in the upper half, offset in the lower
 	chunks [][]byte
 }
 
 const (
+	together   = 8 // texts for which one place is kept: the others are found from there
 	firstChunk = 1 << 9
 	chunkSize  = 1 << 16 // offsets are 16 bits, so all chunks together hold 4 GiB: more than 100 million sessions
 )
 
 func newNames() *names {
-	n := &names{seed: maphash.MakeSeed(), slots: make([]uint32, 16)}
+	n := &names{seed: maphash.MakeSeed()}
+	n.spread(16)
 	n.show()
 	return n
 }
@@ -48,55 +54,70 @@ func (n *names) show() {
 
 // number is the text's number, given now when it is new.
 func (n *names) number(text []byte) (number uint32, fresh bool) {
-	slot, found := n.find(text)
+	slot, mark, found := n.find(text)
 	if found {
-		return n.slots[slot] - 1, false
+		return n.in(slot), false
 	}
-	number = uint32(len(n.places))
-	n.places = append(n.places, n.keep(text))
-	n.slots[slot] = number + 1
-	if 3*len(n.places) > 2*len(n.slots) {
-		n.spread(2 * len(n.slots))
+	number = uint32(n.count)
+	place := n.keep(text)
+	if number%together == 0 {
+		n.places = append(n.places, place)
+	}
+	n.count++
+	n.slots[slot] = mark | (number + 1)
+	if 8*n.count > 7*len(n.slots) { // the marks keep most texts from being compared that only stand in the way
+		n.spread(len(n.slots) + len(n.slots)/3)
 	}
 	return number, true
 }
 
 // lookup is the text's number if it has one.
 func (n *names) lookup(text []byte) (uint32, bool) {
-	slot, found := n.find(text)
+	slot, _, found := n.find(text)
 	if !found {
 		return 0, false
 	}
-	return n.slots[slot] - 1, true
+	return n.in(slot), true
 }
 
-// find is the text's slot, or the free one where it belongs.
-func (n *names) find(text []byte) (slot int, found bool) {
-	mask := len(n.slots) - 1
-	for slot = int(maphash.Bytes(n.seed, text)) & mask; ; slot = (slot + 1) & mask {
-		number := n.slots[slot]
-		if number == 0 {
-			return slot, false
+// in is the number in a slot.
+func (n *names) in(slot int) uint32 { return n.slots[slot]&(1<<n.width-1) - 1 }
+
+// find is the text's slot, or the free one where it belongs, and what is above
+// its number there.
+func (n *names) find(text []byte) (slot int, mark uint32, found bool) {
+	hash := maphash.Bytes(n.seed, text)
+	mark = uint32(hash << n.width)
+	home, _ := bits.Mul64(hash, uint64(len(n.slots)))
+	for slot = int(home); ; slot++ {
+		if slot == len(n.slots) {
+			slot = 0
 		}
-		if bytes.Equal(n.at(number-1), text) {
-			return slot, true
+		entry := n.slots[slot]
+		if entry == 0 {
+			return slot, mark, false
+		}
+		if (entry^mark)>>n.width == 0 && bytes.Equal(n.at(n.in(slot)), text) {
+			return slot, mark, true
 		}
 	}
 }
 
 // spread makes room for more texts.
 func (n *names) spread(slots int) {
-	n.slots = make([]uint32, slots)
-	for number := range n.places {
-		slot, _ := n.find(n.at(uint32(number)))
-		n.slots[slot] = uint32(number) + 1
-	}
+	n.slots, n.width = make([]uint32, slots), bits.Len(uint(slots))
+	number := uint32(0)
+	n.each(func(text []byte) {
+		slot, mark, _ := n.find(text)
+		number++
+		n.slots[slot] = mark | number
+	})
 }
 
-// keep copies a text behind all others, with its length before it.
+// keep copies a text behind all others.
 func (n *names) keep(text []byte) (place uint32) {
 	var length [binary.MaxVarintLen32]byte
-	prefix := binary.PutUvarint(length[:], uint64(len(text)))
+	prefix := binary.PutUvarint(length[:], uint64(len(text))+1)
 	need := prefix + len(text)
 	last := len(n.chunks) - 1
 	if last < 0 || n.written+need > len(n.chunks[last]) {
@@ -110,19 +131,51 @@ func (n *names) keep(text []byte) (place uint32) {
 	copy(free, length[:prefix])
 	copy(free[prefix:], text)
 	n.written += need
-	if n.written >= chunkSize { // the next offset would not fit into 16 bits
-		n.written = len(n.chunks[last])
-	}
 	return place
 }
 
 // at is the text of a number.
-func (l *nameList) at(number uint32) []byte { return l.read(l.places[number]) }
+func (l *nameList) at(number uint32) []byte {
+	c := l.from(l.places[number/together])
+	for range number % together {
+		c.next()
+	}
+	return c.next()
+}
 
+// read is the text in a place.
 func (l *nameList) read(place uint32) []byte {
-	b := l.chunks[place>>16][place&(chunkSize-1):]
+	c := l.from(place)
+	return c.next()
+}
+
+// each yields all texts in the order of their numbers.
+func (l *nameList) each(yield func(text []byte)) {
+	c := cursor{chunks: l.chunks}
+	for range l.count {
+		yield(c.next())
+	}
+}
+
+func (l *nameList) from(place uint32) cursor {
+	return cursor{l.chunks[place>>16:], int(place & (chunkSize - 1))}
+}
+
+// cursor goes through texts.
+type cursor struct {
+	chunks [][]byte // the one in which it stands, and all behind it
+	at     int
+}
+
+func (c *cursor) next() []byte {
+	if c.at == len(c.chunks[0]) || c.chunks[0][c.at] == 0 {
+		c.chunks, c.at = c.chunks[1:], 0
+	}
+	b := c.chunks[0][c.at:]
 	length, prefix := binary.Uvarint(b)
-	return b[prefix : prefix+int(length)]
+	end := prefix + int(length) - 1
+	c.at += end
+	return b[prefix:end]
 }
 
 // compare orders two numbers by their packed names.
@@ -133,7 +186,7 @@ func (l *nameList) compare(a, b uint32) int {
 	return segment.Compare(l.at(a), l.at(b))
 }
 
-func (l *nameList) len() int { return len(l.places) }
+func (l *nameList) len() int { return l.count }
 
 // bytes is what the names occupy.
 func (n *names) bytes() int {

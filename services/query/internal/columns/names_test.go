@@ -31,6 +31,26 @@ func TestNamesKeepTheirNumbers(t *testing.T) {
 	}
 }
 
+func TestAListOfNamesStaysWhatItWasWhileNamesGrow(t *testing.T) {
+	n := newNames()
+	name := func(i int) string { return strings.Repeat("y", i*i%1000) + fmt.Sprint(i) }
+	for i := range 5_000 {
+		n.number([]byte(name(i)))
+		n.show()
+		if i%97 != 0 {
+			continue
+		}
+		list := n.shown.Load()
+		t.Cleanup(func() {
+			for was := range list.len() {
+				if got := string(list.at(uint32(was))); got != name(was) {
+					t.Fatalf("text of %d in a list of %d: got %q, want %q", was, list.len(), got, name(was))
+				}
+			}
+		})
+	}
+}
+
 func FuzzPackedNamesComeOutAsTheyWentIn(f *testing.F) {
 	for _, name := range []string{
 		"", "x", "0198c5a1-7d3e-7bb2-9c55-0f6a3de1a111", "0198C5A1-7d3e-7bb2-9c55-0f6a3de1a111",
