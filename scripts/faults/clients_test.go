@@ -2,8 +2,6 @@ package faults
 
 import (
 	"fmt"
-	"os"
-	"strconv"
 	"testing"
 	"time"
 )
@@ -64,12 +62,7 @@ var clientFaults = []fault{
 }
 
 // backlog is how many events wait: FAULT_BACKLOG, a million in full.
-func backlog() int {
-	if n, err := strconv.Atoi(os.Getenv("FAULT_BACKLOG")); err == nil {
-		return n
-	}
-	return 20_000
-}
+func backlog() int { return number("FAULT_BACKLOG", 20_000) }
 
 // newer is a build of the next version: it writes messages of version 2 and reads 1 and 2.
 var newer = []patch{{"pkg/event/wire.go", "const Version = 1\n", "const Version = 2\n"}}

@@ -325,14 +325,14 @@ func (f *fault) run(t testing.TB, seed int, patches ...patch) *report {
 	}
 	s := on(t, append(append([]patch{}, f.patches...), patches...), f.env)
 	c := s.loading(seed, f.load...)
-	c.until("200", 30)
+	c.until("200", s.around())
 	if f.mix != nil {
 		s.mixed(c, f.mix, seed)
 	} else {
 		f.do(s, c)
 	}
 	healed := time.Now()
-	c.until("200", 30)
+	c.until("200", s.around())
 	c.stop()
 	return c.verify(healed)
 }

@@ -19,7 +19,7 @@ import (
 var storeFaults = []fault{
 	{
 		name: "store down", injected: "the store is killed for " + downFor().String() + ", then started again", on: onMongo,
-		load: []string{"-rate", "20", "-batch", "1,5,20"},
+		load: []string{"-rate", "30", "-batch", "1,5,20"},
 		do: func(s *system, c *checker) {
 			s.storeDown()
 			timer := time.NewTimer(downFor())

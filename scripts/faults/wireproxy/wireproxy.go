@@ -93,12 +93,12 @@ func (p *Proxy) accept() {
 			return
 		}
 		p.all.Go(func() {
-			defer client.Close()
+			defer func() { _ = client.Close() }()
 			server, err := net.Dial("tcp", p.server)
 			if err != nil {
 				return // a server that is away: the client finds the connection closed
 			}
-			defer server.Close()
+			defer func() { _ = server.Close() }()
 			if !p.keep(client, server) {
 				return
 			}
