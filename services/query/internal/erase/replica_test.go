@@ -3,6 +3,7 @@ package erase_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -132,7 +133,7 @@ func eraseUnderReplicas(t *testing.T, seed uint64) {
 
 // manifest says whether a start would find sealed days.
 func (f *fixture) manifest() (found bool) {
-	err := f.Segments(f.t.Context(), "shop", 0, 0, nil, func(*store.Segment) error { found = true; return nil })
+	err := f.Segments(f.t.Context(), "shop", math.MinInt32, math.MaxInt32, []string{"manifest"}, func(*store.Segment) error { found = true; return nil })
 	if err != nil {
 		f.t.Fatal(err)
 	}

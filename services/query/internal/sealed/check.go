@@ -140,9 +140,7 @@ func (s *Shelf) named(ctx context.Context, project string, days []Day, before ev
 func (s *Shelf) stored(ctx context.Context, project string, day int32) (map[string][]byte, error) {
 	data := make(map[string][]byte)
 	err := s.Store.Segments(ctx, project, day, day, nil, func(piece *store.Segment) error {
-		if piece.Name != manifestName {
-			data[piece.Name] = append(data[piece.Name], piece.Data...)
-		}
+		data[piece.Name] = append(data[piece.Name], piece.Data...)
 		return nil
 	})
 	return data, err

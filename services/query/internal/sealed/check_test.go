@@ -203,3 +203,18 @@ func openDay(t testing.TB, parts map[string][]byte) segment.Day {
 	}
 	return p.Day
 }
+
+// TestTheFirstDayIsADayLikeOthers clears 1970-01-01, as an erasure does: what
+// was sealed of it goes, and the manifest stays.
+func TestTheFirstDayIsADayLikeOthers(t *testing.T) {
+	a := newArchive(t)
+	a.bring(0, "epoch", 1000)
+	day := a.seal(0).Base.Day
+	a.must(a.shelf.Clear(t.Context(), day))
+	if parts, err := a.shelf.stored(t.Context(), "demo", 0); err != nil || len(parts) > 0 {
+		t.Errorf("parts of 1970-01-01 after it was cleared: got %d, %v, want none", len(parts), err)
+	}
+	if m, err := a.shelf.Manifest(t.Context(), "demo"); err != nil || m == nil || len(m.Days) != 3 {
+		t.Errorf("the manifest afterwards: got %+v, %v, want the one with 3 days", m, err)
+	}
+}

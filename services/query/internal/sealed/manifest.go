@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/maidian/maidian/services/query/internal/segment"
@@ -61,7 +62,7 @@ func (d *Day) Segment(project string) segment.Day {
 
 const (
 	manifestName = "manifest"
-	manifestDay  = 0 // where it stands among the days
+	manifestDay  = math.MinInt32 // it stands before all days that events can have, so that no day is cleared or erased with it
 )
 
 // PutManifest replaces the project's manifest.

@@ -146,9 +146,6 @@ func (s *Shelf) Sound(ctx context.Context, day segment.Day, columns []string) (b
 // Clear deletes what is left in the store of earlier states of a day: nobody
 // would read it again, and it may tell of events that were erased since.
 func (s *Shelf) Clear(ctx context.Context, day segment.Day) error {
-	if day.Number == manifestDay {
-		return nil // the manifest stands there
-	}
 	if _, err := s.Store.DeleteSegments(ctx, day.Project, day.Number, day.Number, nil); err != nil {
 		return fmt.Errorf("clear day %d of project %s: %w", day.Number, day.Project, err)
 	}
