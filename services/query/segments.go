@@ -34,9 +34,7 @@ func (d *SealedDays) Verify(ctx context.Context) error {
 // running service it does no harm; a day whose events are others by now is left to the service.
 func (d *SealedDays) Rebuild(ctx context.Context) error {
 	shelf := sealed.NewShelf(d.Store, d.Log, nil)
-	return d.each(ctx, func(ctx context.Context, project string, from, to int32, yield func(sealed.Finding) error) error {
-		return shelf.Rebuild(ctx, project, from, to, yield)
-	}, "rebuilt", "taken out: the service will seal it again")
+	return d.each(ctx, shelf.Rebuild, "rebuilt", "taken out: the service will seal it again")
 }
 
 // handling is what is done with the sealed days of a project.
