@@ -55,7 +55,7 @@ type LifecycleAnswer struct {
 
 // Lifecycle answers POST lifecycle.
 func Lifecycle(ctx context.Context, v *columns.View, r *LifecycleRequest) (*LifecycleAnswer, error) {
-	src, err := open(ctx, v, 0, r.To, r.Unit.needs(propertiesOf(r.Filters, r.Event)...))
+	src, err := open(ctx, v, ever, r.To, r.Unit.needs(propertiesOf(r.Filters, r.Event)...))
 	if err != nil {
 		return nil, err
 	}

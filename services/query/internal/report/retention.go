@@ -176,14 +176,14 @@ func (r *RetentionRequest) open(ctx context.Context, v *columns.View) (*retentio
 	start, back := r.StartEvent, r.ReturnEvent
 	start.Filters = slices.Concat(start.Filters, r.StartFilters)
 	back.Filters = slices.Concat(back.Filters, r.ReturnFilters)
-	ever := Selector{Event: start.Event, Name: start.Name}
-	names := propertiesOf(r.Filters, start, back, ever)
+	unfiltered := Selector{Event: start.Event, Name: start.Name}
+	names := propertiesOf(r.Filters, start, back, unfiltered)
 	if r.Breakdown != nil {
 		names = append(names, r.Breakdown.Property)
 	}
 	from := r.From
 	if r.Cohort != "recurring" {
-		from = 0 // the first event may be older than the range
+		from = ever // the first event may be older than the range
 	}
 	src, err := open(ctx, v, from, r.To, r.Unit.needs(names...))
 	if err != nil {
@@ -192,7 +192,7 @@ func (r *RetentionRequest) open(ctx context.Context, v *columns.View) (*retentio
 	t := &retention{request: r, source: src, actors: src.actors(r.Unit)}
 	t.events = []selection{src.selectWhere(start, r.Filters), src.selectWhere(back, r.Filters)}
 	if r.Cohort == "first_ever" {
-		t.events = append(t.events, src.selectWhere(ever, nil))
+		t.events = append(t.events, src.selectWhere(unfiltered, nil))
 	}
 	if r.Breakdown != nil {
 		t.touch = newTouch(src, r.Breakdown)

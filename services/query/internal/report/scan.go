@@ -2,6 +2,7 @@ package report
 
 import (
 	"context"
+	"math"
 	"runtime"
 	"slices"
 	"sort"
@@ -46,6 +47,9 @@ func open(ctx context.Context, v *columns.View, from, to event.Time, n columns.N
 	}
 	return s, ctx.Err()
 }
+
+// ever is before all events, and leaves room to subtract times from it.
+const ever event.Time = math.MinInt64 / 2
 
 // values is the longest of a column's dictionaries: it holds every code of every day.
 func (s *source) values(name string) []event.Value {

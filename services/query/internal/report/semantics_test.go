@@ -204,3 +204,24 @@ func TestATrendBetweenSteps(t *testing.T) {
 		}
 	}
 }
+
+func TestAnEventBefore1970IsAUsersFirst(t *testing.T) {
+	v := happened(t, "A -500000h, A 0s")
+	const march = `{"from": "2026-03-02", "to": "2026-03-02", `
+	for name, unit := range map[string]string{"by user": `"user"`, "by property": `{"property": "user_id"}`} {
+		t.Run(name, func(t *testing.T) {
+			l := answerOf[LifecycleAnswer](t, v, "lifecycle", march+`"unit": `+unit+`}`)
+			if !slices.Equal(l.New, []int{0}) || !slices.Equal(l.Resurrecting, []int{1}) {
+				t.Errorf("lifecycle: got new %v, resurrecting %v, want [0], [1]", l.New, l.Resurrecting)
+			}
+			for _, cohort := range []string{"first_time", "first_ever"} {
+				r := answerOf[RetentionAnswer](t, v, "retention", march+`"period": "day", "cohort": "`+cohort+`", "unit": `+unit+`}`)
+				for _, c := range r.Cohorts {
+					if c.Size != 0 {
+						t.Errorf("retention, %s: got a cohort of %d, want none", cohort, c.Size)
+					}
+				}
+			}
+		})
+	}
+}
