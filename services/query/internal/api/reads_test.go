@@ -284,7 +284,7 @@ func TestWrongParameters(t *testing.T) {
 		"a unit that is none":             {"stats/events", `{"unit": "cow"}`, 400, "invalid_field", "unit"},
 		"a cursor that is none":           {"events", `{"cursor": "abc"}`, 400, "invalid_field", "cursor"},
 		"a format that is none":           {"export", `{"format": "xls"}`, 400, "invalid_field", "format"},
-		"too many buckets":                {"stats/events", `{"from": "1901-01-01", "to": "1999-01-01"}`, 422, "too_many_buckets", "interval"},
+		"too many buckets":                {"stats/events", `{"from": "1901-01-01", "to": "1999-01-01"}`, 422, "too_many_buckets", "from"},
 		"no such user":                    {"users/nobody", `{}`, 404, "unknown_user", ""},
 		"no such route":                   {"nothing", `{}`, 404, "not_found", ""},
 		"another project":                 {"events", `{"project": "blog"}`, 403, "wrong_project", ""},

@@ -178,8 +178,8 @@ func (c Calendar) Cut(i Interval, from, to event.Time) (*Buckets, error) {
 
 func tooManyBuckets(i Interval) error {
 	return &fault.Error{
-		Kind: fault.Exceeded, Code: "too_many_buckets", Field: "interval",
-		Message: "the range has more than " + decimal(MaxBuckets) + " intervals of one " + string(i) + "; shorten it or take a longer interval",
+		Kind: fault.Exceeded, Code: "too_many_buckets", Field: "from", // which every report has, unlike an interval
+		Message: "the range has more than " + decimal(MaxBuckets) + " buckets of one " + string(i) + "; take a shorter range or longer buckets",
 	}
 }
 
