@@ -141,3 +141,33 @@ func TestExtractsAreCountedAndLeave(t *testing.T) {
 		}
 	}
 }
+
+type countedRows int
+
+func (n countedRows) Bytes() int64 { return int64(n) }
+
+// An extract speaks of codes: it is kept until they mean something else, and
+// what takes its place is not counted twice.
+func TestExtractsAreMadeAnewWhereCodesAre(t *testing.T) {
+	_, d := randomDay(t, rand.New(rand.NewPCG(1, 5)), 100, 10)
+	cache := d.edition.table.tables.cache
+	before, made := cache.total.Load(), 0
+	ask := func() {
+		d.Extract("rows", []string{"page_path"}, func() Extract {
+			made++
+			return countedRows(d.Len())
+		})
+	}
+	for want, codes := range map[string]*Column{"a dictionary": {dictionary: &dictionary{}}, "another": {dictionary: &dictionary{name: "another"}}} {
+		d.columns = map[string]*Column{"page_path": codes}
+		was := made
+		ask()
+		ask()
+		if made != was+1 {
+			t.Errorf("%s: made %d times, want once", want, made-was)
+		}
+		if got := cache.total.Load() - before; got != int64(d.Len()) {
+			t.Errorf("%s: %d bytes are counted, want %d", want, got, d.Len())
+		}
+	}
+}

@@ -115,13 +115,13 @@ func (s *pageStats) join(ctx context.Context) error {
 
 // addUp adds up the days of pages lo … hi-1.
 func (s *pageStats) addUp(lo, hi int, users *tally) {
-	rest := make([][]dayPage, len(s.days))
+	rest, lists := make([][]dayPage, len(s.days)), make([][]uint32, 0, len(s.days))
 	for i, d := range s.days {
 		rest[i] = d.from(uint32(lo))
 	}
 	for code := lo; code < hi; code++ {
 		total := &s.pages[code]
-		var lists [][]uint32
+		lists = lists[:0]
 		for i, pages := range rest {
 			if len(pages) > 0 && pages[0].code == uint32(code) {
 				total.add(&pages[0])
@@ -136,15 +136,11 @@ func (s *pageStats) addUp(lo, hi int, users *tally) {
 // joinVisits corrects what the days counted each for itself: a visit that goes
 // on on a later day neither ends on the earlier nor begins there, and is no bounce.
 func (s *pageStats) joinVisits() {
-	var latest bySession[visitPlace]
+	least, places := s.sessions()
 	for i, d := range s.days {
-		if len(d.visits) == 0 {
-			continue
-		}
-		latest.makeRoomFor(d.leastSession, d.mostSession)
 		for k := range d.visits {
 			v := &d.visits[k]
-			place := &latest.sessions[v.session-latest.base]
+			place := &places[v.session-least]
 			before := *place
 			*place = visitPlace{day: uint32(i) + 1, visit: uint32(k) << 1}
 			if before.day == 0 {
@@ -162,6 +158,20 @@ func (s *pageStats) joinVisits() {
 			}
 		}
 	}
+}
+
+// sessions is room for every session from the least on.
+func (s *pageStats) sessions() (least uint32, places []visitPlace) {
+	least, most := uint32(math.MaxUint32), uint32(0)
+	for _, d := range s.days {
+		if len(d.visits) > 0 {
+			least, most = min(least, d.leastSession), max(most, d.mostSession)
+		}
+	}
+	if least > most {
+		return 0, nil
+	}
+	return least, make([]visitPlace, int(most-least)+1)
 }
 
 // visitPlace is where the latest part of a visit is found.

@@ -74,7 +74,7 @@ type moments struct {
 	online         *pairs // in one group
 	ofType, ofPage *pairs
 	names          []string // of types
-	rows           []uint32 // of a day, in the range
+	rows           [rowsAtOnce]uint32
 }
 
 func newMoments(events *reading) *moments {
@@ -87,48 +87,59 @@ func newMoments(events *reading) *moments {
 func (m *moments) add(dayIndex int, now event.Time, answer *RealtimeAnswer) {
 	d, who := m.events.days[dayIndex], m.events.units(dayIndex)
 	pages := &m.events.column(dayIndex, "page_url").Codes
-	lo, hi, _ := m.events.inRange(d)
-	m.rows = rowsBetween(m.rows, d.Times(), lo, hi)
-	var keep []bool
-	if m.events.match != nil && len(m.rows) > 0 {
-		keep = m.events.passing(dayIndex)
+	for _, run := range d.Runs() {
+		kind := uint32(slices.Index(m.names, run.Type))
+		m.eachRow(dayIndex, run, func(row int) {
+			user, has := who.of(row)
+			m.ofType.add(kind, user, has)
+			if page := pages.At(row); page != 0 && run.Type == pageView {
+				m.ofPage.add(page, user, has)
+			}
+			if answer.add(max(0, now-timeOf(d, row))) {
+				m.online.add(0, user, has)
+			}
+		})
 	}
-	m.ofType.reserve(len(m.rows))
-	m.online.reserve(len(m.rows) / 8)
-	run, kind := -1, uint32(0)
-	for _, row := range m.rows {
-		for run < 0 || int(row) >= d.Runs()[run].Hi {
-			run++
-			kind = uint32(slices.Index(m.names, d.Runs()[run].Type))
-		}
-		if keep != nil && !keep[row] {
+}
+
+// eachRow calls visit for the rows of a run that count. Those in the range are
+// found some at a time, so that their numbers take no memory that is not near.
+func (m *moments) eachRow(dayIndex int, run columns.Run, visit func(row int)) {
+	d := m.events.days[dayIndex]
+	first, last, _ := m.events.inRange(d)
+	for lo := run.Lo; lo < run.Hi; lo += len(m.rows) {
+		times := d.Times()[lo:min(lo+len(m.rows), run.Hi)]
+		n := rowsBetween(&m.rows, times, first, last)
+		if n == 0 {
 			continue
 		}
-		user, has := who.of(int(row))
-		m.ofType.add(kind, user, has)
-		if page := pages.At(int(row)); page != 0 && m.names[kind] == pageView {
-			m.ofPage.add(page, user, has)
+		var keep passing
+		if m.events.match != nil {
+			keep = trues(len(times))
+			m.events.match.and(dayIndex, lo, keep)
 		}
-		if answer.add(max(0, now-timeOf(d, int(row)))) {
-			m.online.add(0, user, has)
+		for _, row := range m.rows[:n] {
+			if keep.has(int(row)) {
+				visit(lo + int(row))
+			}
 		}
 	}
 }
 
-// rowsBetween are the rows with times from lo to hi. Most have other ones, so
-// that it takes no branches.
-func rowsBetween(rows, times []uint32, lo, hi uint32) []uint32 {
-	rows = slices.Grow(rows[:0], len(times))[:len(times)]
-	n := 0
+const rowsAtOnce = 1 << 10
+
+// rowsBetween finds the rows with times from lo to hi, and says how many there
+// are. Most have other ones, so that it takes no branches.
+func rowsBetween(rows *[rowsAtOnce]uint32, times []uint32, lo, hi uint32) (n int) {
 	for row, at := range times {
-		rows[n] = uint32(row)
+		rows[n&(rowsAtOnce-1)] = uint32(row)
 		in := 0
 		if at-lo <= hi-lo {
 			in = 1
 		}
 		n += in
 	}
-	return rows[:n]
+	return n
 }
 
 func (m *moments) types() []TypeStat {

@@ -96,15 +96,16 @@ func (p *pairs) distinct() []int {
 	return distinct
 }
 
-// distinctOfFew sorts the rows: less work than to look at room for every user.
+// distinctOfFew sorts each group's users: less work than to look at room for
+// every user, and almost none where rows came by user.
 func (p *pairs) distinctOfFew() []int {
-	distinct, all := make([]int, len(p.rows)), make([]uint64, len(p.users))
-	for i, user := range p.users {
-		all[i] = uint64(p.groups[i])<<32 | uint64(user)
-	}
-	slices.Sort(all)
-	for _, pair := range slices.Compact(all) {
-		distinct[pair>>32]++
+	distinct := make([]int, len(p.rows))
+	sorted, starts := p.byGroup()
+	for g := range distinct {
+		if users := sorted[starts[g]:starts[g+1]]; len(users) > 0 {
+			slices.Sort(users)
+			distinct[g] = len(slices.Compact(users))
+		}
 	}
 	return distinct
 }
@@ -121,8 +122,8 @@ func (p *pairs) distinctInFew(words int) []int {
 	return distinct
 }
 
-// byGroup is the users in the order of their groups; those of group g stand
-// from starts[g] to starts[g+1].
+// byGroup is the users in the order of their groups, and within one as they
+// came; those of group g stand from starts[g] to starts[g+1].
 func (p *pairs) byGroup() (sorted []uint32, starts []int) {
 	starts = make([]int, len(p.rows)+1)
 	for _, g := range p.groups {
@@ -134,7 +135,7 @@ func (p *pairs) byGroup() (sorted []uint32, starts []int) {
 		starts[g] = end
 	}
 	sorted = make([]uint32, len(p.users))
-	for i, g := range p.groups {
+	for i, g := range slices.Backward(p.groups) {
 		starts[g]--
 		sorted[starts[g]] = p.users[i]
 	}
@@ -158,11 +159,7 @@ type bySession[T any] struct {
 
 // makeRoom makes room for the sessions of the rows of a day.
 func (s *bySession[T]) makeRoom(numbers []uint32) {
-	s.makeRoomFor(slices.Min(numbers), slices.Max(numbers))
-}
-
-// makeRoomFor makes room for the sessions least … most.
-func (s *bySession[T]) makeRoomFor(least, most uint32) {
+	least, most := slices.Min(numbers), slices.Max(numbers)
 	if len(s.sessions) == 0 {
 		s.base = least
 	}
