@@ -63,17 +63,9 @@ var storeFaults = []fault{
 		},
 	},
 	{
-		name: "document too large", injected: "the store refuses every insert with one of the chosen events in it as too large (10334); one event in a hundred is one", on: onMongo,
-		load: append([]string{"-pills", "0.01"}, steady...),
-		do: func(s *system, c *checker) {
-			s.wire.Set(func(c wireproxy.Command) (d wireproxy.Deed) {
-				if c.Name == "insert" && c.Collection == "events" && bytes.Contains(c.Text, []byte("poison_pill")) {
-					d = wireproxy.Deed{Do: wireproxy.Refuse, Code: 10334}
-				}
-				return d
-			})
-			c.until("200", 50)
-		},
+		name: "document too large", injected: "the store refuses every insert with one of the chosen events in it as too large (10334); one event in a hundred is one",
+		on: refusingPills, load: append([]string{"-pills", "0.01"}, steady...),
+		do: func(_ *system, c *checker) { c.until("200", 50) },
 		expect: func(t *testing.T, r *report) {
 			if r.DeadLettered < 5 {
 				t.Errorf("%d dead letters: that is no hundredth of the events", r.DeadLettered)
@@ -149,6 +141,19 @@ func (s *system) wired(times int, deed func(n int) wireproxy.Deed) {
 	})
 	within(s.t, 5*time.Minute, "the writes that are hurt", func() bool { return done.Load() >= int64(times) })
 	s.wire.Set(nil)
+}
+
+// refusingPills is a server for which some documents are too large, from the beginning.
+func refusingPills(t testing.TB, patches []patch, env []string) *system {
+	t.Helper()
+	s := onMongo(t, patches, env)
+	s.wire.Set(func(c wireproxy.Command) (d wireproxy.Deed) {
+		if c.Name == "insert" && c.Collection == "events" && bytes.Contains(c.Text, []byte("poison_pill")) {
+			d = wireproxy.Deed{Do: wireproxy.Refuse, Code: 10334}
+		}
+		return d
+	})
+	return s
 }
 
 // storeDown kills a server of ours, and cuts the way to one that is not.
