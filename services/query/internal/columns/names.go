@@ -23,8 +23,9 @@ type names struct {
 	shown   atomic.Pointer[nameList] // for readers without locks
 }
 
-// nameList is the texts by number: each behind its length + 1, one after the
-// other. A 0 instead, or no room for it, says that the next chunk goes on.
+// nameList is the texts by number, one after the other: each behind its length
+// + 1, unless its first byte tells its length. A 0 instead, or no room for it,
+// says that the next chunk goes on.
 type nameList struct {
 	count  int
 	places []uint32 // of every eighth: chunk number in the upper half, offset in the lower
@@ -116,9 +117,8 @@ func (n *names) spread(slots int) {
 
 // keep copies a text behind all others.
 func (n *names) keep(text []byte) (place uint32) {
-	var length [binary.MaxVarintLen32]byte
-	prefix := binary.PutUvarint(length[:], uint64(len(text))+1)
-	need := prefix + len(text)
+	prefix := prefixOf(text)
+	need := len(prefix) + len(text)
 	last := len(n.chunks) - 1
 	if last < 0 || n.written+need > len(n.chunks[last]) {
 		size := min(chunkSize, firstChunk<<min(len(n.chunks), 16))
@@ -128,10 +128,26 @@ func (n *names) keep(text []byte) (place uint32) {
 	}
 	place = uint32(last)<<16 | uint32(n.written)
 	free := n.chunks[last][n.written:]
-	copy(free, length[:prefix])
-	copy(free[prefix:], text)
+	copy(free[copy(free, prefix):], text)
 	n.written += need
 	return place
+}
+
+// A prefix is the length + 1 where that is less than wide; else wide, and the
+// length as a varint. So no prefix is like the first byte of a text that has none.
+const wide = 0x7f
+
+// prefixOf is what stands before a text: nothing, if its first byte tells its length.
+func prefixOf(text []byte) []byte {
+	if len(text) > 0 {
+		if length, told := segment.LengthOf(text[0]); told && length == len(text) {
+			return nil
+		}
+	}
+	if len(text)+1 < wide {
+		return []byte{byte(len(text) + 1)}
+	}
+	return binary.AppendUvarint([]byte{wide}, uint64(len(text)))
 }
 
 // at is the text of a number.
@@ -172,10 +188,15 @@ func (c *cursor) next() []byte {
 		c.chunks, c.at = c.chunks[1:], 0
 	}
 	b := c.chunks[0][c.at:]
-	length, prefix := binary.Uvarint(b)
-	end := prefix + int(length) - 1
-	c.at += end
-	return b[prefix:end]
+	prefix, length := 1, int(b[0])-1
+	if told, ok := segment.LengthOf(b[0]); ok {
+		prefix, length = 0, told
+	} else if b[0] == wide {
+		long, bytes := binary.Uvarint(b[1:])
+		prefix, length = 1+bytes, int(long)
+	}
+	c.at += prefix + length
+	return b[prefix : prefix+length]
 }
 
 // compare orders two numbers by their packed names.

@@ -2,6 +2,8 @@ package columns
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -13,6 +15,16 @@ func TestNamesKeepTheirNumbers(t *testing.T) {
 		texts = append(texts, fmt.Sprintf("name %d%s", i, strings.Repeat("x", i%50)))
 	}
 	texts = append(texts, "", strings.Repeat("long", 50_000), "after long")
+	for i := range 5_000 {
+		texts = append(
+			texts, strings.Repeat("z", 100+i%60)+fmt.Sprint(i), string(pack(nil, fmt.Sprintf("%0*x", 2*(i%40), i))),
+			string(pack(nil, fmt.Sprintf("%08x-0000-4000-8000-000000000000", i))),
+		)
+	}
+	texts = append(texts, "\x88too long for what it begins with", "\xc0")
+	slices.Sort(texts)
+	texts = slices.Compact(texts)
+	rand.New(rand.NewPCG(1, 2)).Shuffle(len(texts), func(i, j int) { texts[i], texts[j] = texts[j], texts[i] })
 	for i, text := range texts {
 		if number, fresh := n.number([]byte(text)); number != uint32(i) || !fresh {
 			t.Fatalf("%.20q: got number %d (new: %v), want %d", text, number, fresh, i)

@@ -17,10 +17,22 @@ type Names struct {
 
 // How a name is packed.
 const (
-	Plain = 't' // as it is
-	UUID  = 'u' // the 16 bytes of a UUID in its usual small letters
-	Hex   = 'h' // the bytes that 8 to 64 hexadecimal digits mean, an even number of them and small letters
+	Plain = 't'       // as it is
+	Hex   = 0x80      // and how many bytes follow: what 8 to 64 hexadecimal digits mean, an even number of them and small letters
+	UUID  = 0x80 + 64 // the 16 bytes of a UUID in its usual small letters
 )
+
+// LengthOf is how long the packed form is that begins with this byte, where
+// that byte tells: of plain names it does not.
+func LengthOf(first byte) (length int, told bool) {
+	switch {
+	case first == UUID:
+		return 1 + 16, true
+	case Hex+hexLeast <= first && first <= Hex+hexMost:
+		return 1 + int(first-Hex), true
+	}
+	return 0, false
+}
 
 // Len is how many there are.
 func (n *Names) Len() int { return len(n.ends) }
@@ -60,7 +72,7 @@ func Pack(dst []byte, text string) []byte {
 			return append(append(dst, UUID), id[:]...)
 		}
 	case len(text)%2 == 0 && 8 <= len(text) && len(text) <= 64 && isHex(text):
-		dst = append(dst, Hex)
+		dst = append(dst, Hex+byte(len(text)/2))
 		for i := 0; i < len(text); i += 2 {
 			dst = append(dst, nibble(text[i])<<4|nibble(text[i+1]))
 		}
@@ -74,10 +86,10 @@ func Unpack(packed []byte) string {
 	switch packed[0] {
 	case UUID:
 		return formatUUID(packed[1:])
-	case Hex:
-		return hex.EncodeToString(packed[1:])
+	case Plain:
+		return string(packed[1:])
 	}
-	return string(packed[1:])
+	return hex.EncodeToString(packed[1:])
 }
 
 func isHex(text string) bool {
@@ -165,10 +177,10 @@ func formOf(packed []byte) byte {
 	switch packed[0] {
 	case UUID:
 		return uuidForm
-	case Hex:
-		return byte(hexForm + len(packed) - 1 - hexLeast)
+	case Plain:
+		return plainForm
 	}
-	return plainForm
+	return hexForm + packed[0] - Hex - hexLeast
 }
 
 // lengthOf is how many bytes a name of a fixed form has.
@@ -309,7 +321,7 @@ func (l *laying) measure(lengths []uint32) {
 	}
 	at := uint32(0)
 	for i, f := range l.form {
-		kind, length := byte(Hex), fixed[f]
+		kind, length := Hex+byte(fixed[f]), fixed[f]
 		switch f {
 		case plainForm:
 			kind, length = Plain, lengths[0]
