@@ -88,18 +88,27 @@ type touch struct {
 	places    []int32 // by code: the place of its text among all, for equal times
 }
 
-func newTouch(s *source, b *Breakdown) *touch {
+func newTouch(ctx context.Context, s *source, b *Breakdown) (*touch, error) {
 	t := &touch{breakdown: b, columns: s.columns[b.Property], values: s.values(b.Property)}
 	order := make([]int32, len(t.values))
 	for i := range order {
 		order[i] = int32(i)
 	}
-	slices.SortFunc(order, func(a, b int32) int { return compareValues(t.values[a], t.values[b]) })
+	compared, ended := 0, false
+	slices.SortFunc(order, func(a, b int32) int {
+		if compared++; compared%1024 == 0 {
+			ended = ended || ctx.Err() != nil
+		}
+		if ended { // nobody waits for the order any more: with all alike it is soon found
+			return 0
+		}
+		return compareValues(t.values[a], t.values[b])
+	})
 	t.places = make([]int32, len(order))
 	for place, code := range order {
 		t.places[code] = int32(place)
 	}
-	return t
+	return t, ctx.Err()
 }
 
 // once says that an actor belongs to one value, wherever its chain goes.

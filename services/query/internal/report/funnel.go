@@ -337,7 +337,9 @@ func (r *FunnelRequest) open(ctx context.Context, v *columns.View) (*funnel, err
 		f.between = &all
 	}
 	if r.Breakdown != nil {
-		f.touch = newTouch(src, r.Breakdown)
+		if f.touch, err = newTouch(ctx, src, r.Breakdown); err != nil {
+			return nil, err
+		}
 	}
 	return f, nil
 }

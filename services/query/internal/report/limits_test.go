@@ -200,6 +200,17 @@ func TestASearchEndsInTheMiddleOfAnActor(t *testing.T) {
 	}
 }
 
+func TestOrderingTheValuesOfABreakdownEnds(t *testing.T) {
+	values := make([]event.Value, 100_000)
+	for i := range values {
+		values[i] = event.TextValue(fmt.Sprint(i * 7919 % len(values)))
+	}
+	s := &source{columns: map[string][]*columns.Column{"n": {{Values: values}}}}
+	if _, err := newTouch(endsAt(3), s, &Breakdown{Property: "n"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a context that ends in the middle: got %v, want %v", err, context.Canceled)
+	}
+}
+
 // BenchmarkStop prints how long a query goes on after its caller has gone.
 func BenchmarkStop(b *testing.B) {
 	var events []event.Event

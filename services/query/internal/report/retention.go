@@ -195,7 +195,9 @@ func (r *RetentionRequest) open(ctx context.Context, v *columns.View) (*retentio
 		t.events = append(t.events, src.selectWhere(unfiltered, nil))
 	}
 	if r.Breakdown != nil {
-		t.touch = newTouch(src, r.Breakdown)
+		if t.touch, err = newTouch(ctx, src, r.Breakdown); err != nil {
+			return nil, err
+		}
 	}
 	return t, nil
 }
