@@ -51,6 +51,7 @@ type Settings struct {
 	Rate            float64       `envconfig:"COLLECTOR_RATE" default:"0" desc:"events a second that each key may send to this collector; 0: no limit"`
 	Burst           float64       `envconfig:"COLLECTOR_BURST" default:"0" desc:"events that each key may send at once; 0: ten seconds' worth"`
 	ProjectsEvery   time.Duration `envconfig:"COLLECTOR_PROJECTS_EVERY" default:"500ms" desc:"how often projects and keys are read again"`
+	TallyEvery      time.Duration `envconfig:"COLLECTOR_TALLY_EVERY" default:"2s" desc:"how often the accounting hears what was accepted and rejected"`
 	GeoFile         string        `envconfig:"COLLECTOR_GEO_FILE" desc:"MMDB file of networks and places; none: country, region and city stay empty"`
 	Demo            bool          `envconfig:"COLLECTOR_DEMO" default:"false" desc:"serve the demo page at /demo"`
 }
@@ -66,6 +67,7 @@ func (s *Settings) Validate() (err error) {
 	positive("COLLECTOR_BODY_TIMEOUT", s.BodyTimeout > 0, s.BodyTimeout)
 	positive("COLLECTOR_MESSAGE_EVENTS", s.MessageEvents > 0, s.MessageEvents)
 	positive("COLLECTOR_EAGER_MESSAGES", s.EagerMessages > 0, s.EagerMessages)
+	positive("COLLECTOR_TALLY_EVERY", s.TallyEvery > 0, s.TallyEvery)
 	positive("COLLECTOR_PROJECTS_EVERY", s.ProjectsEvery > 0, s.ProjectsEvery)
 	if _, _, wrong := net.SplitHostPort(s.Listen); wrong != nil {
 		err = errors.Join(err, fmt.Errorf("COLLECTOR_LISTEN must be an address such as :8080, got %q", s.Listen))
@@ -171,6 +173,7 @@ func takeIn(s *Settings, p *proc.Process, deps Deps) (*intake.Intake, error) {
 		Deadline: s.PublishDeadline, Eager: s.EagerMessages, InFlight: s.InFlight,
 	}, p.Metrics)
 	p.OnStop("intake", in.Close)
+	p.Go("tally", func(ctx context.Context) error { return in.Tell(ctx, s.TallyEvery) })
 	return in, nil
 }
 

@@ -24,6 +24,7 @@ func (a *API) pixel(c *gin.Context) {
 		key = query.Get("api_key")
 	}
 	holder, err := a.admit(c, key, pixelOrigin(c.Request.Header))
+	defer func() { a.refused(holder, err) }()
 	if err != nil {
 		httpx.Fail(c, err)
 		return

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -36,6 +37,7 @@ func (a *API) track(parse parser) gin.HandlerFunc {
 func (a *API) take(c *gin.Context, parse parser) (answer intake.Answer, err error) {
 	key := headerKey(c.Request.Header)
 	var holder *access.Holder
+	defer func() { a.refused(holder, err) }()
 	if key != "" {
 		if holder, err = a.admit(c, key, c.GetHeader("Origin")); err != nil {
 			a.discard(c)
@@ -70,7 +72,15 @@ func headerKey(h http.Header) string {
 	return ""
 }
 
-// admit says who sends, or why not now.
+// refused counts a request that was turned away for good and whose key is
+// known. A 503 says nothing of the request and is not counted.
+func (a *API) refused(holder *access.Holder, err error) {
+	if f := (*fault.Error)(nil); holder != nil && errors.As(err, &f) && f.Kind != fault.Unavailable {
+		a.Intake.Refused(event.Source{Project: holder.Project.ID, Key: holder.Key.ID, Hour: event.TimeOf(time.Now()).Hour()}, f.Code)
+	}
+}
+
+// admit says who sends, and why not now; both when the key is good and something else is not.
 func (a *API) admit(c *gin.Context, key, origin string) (*access.Holder, error) {
 	if !a.Enabled {
 		return nil, errDisabled
@@ -80,10 +90,10 @@ func (a *API) admit(c *gin.Context, key, origin string) (*access.Holder, error) 
 		return nil, err
 	}
 	if err := holder.CheckOrigin(origin); err != nil {
-		return nil, err
+		return holder, err
 	}
 	if err := a.Rate.Check(holder.Key.ID, time.Now()); err != nil {
-		return nil, err
+		return holder, err
 	}
 	return holder, a.Intake.Ready()
 }
@@ -102,6 +112,7 @@ func (a *API) accept(c *gin.Context, holder *access.Holder, request *event.Reque
 	header := c.Request.Header
 	return a.Intake.Accept(&enrich.Visit{
 		Project:    holder.Project.ID,
+		Key:        holder.Key.ID,
 		Currency:   holder.Project.Currency,
 		IPPolicy:   holder.Project.IPPolicy,
 		ReceivedAt: event.TimeOf(now),

@@ -56,6 +56,7 @@ func New(metrics prometheus.Registerer, geo *Geo) (*Enricher, error) {
 // Visit is what is known about one request, the same for all its events.
 type Visit struct {
 	Project    string
+	Key        string // id of the write key
 	Currency   string // of the project; purchases without one get it
 	IPPolicy   string // of the project
 	ReceivedAt event.Time

@@ -24,8 +24,12 @@ type Limits struct {
 }
 
 // headerRoom is kept free before a message's events: the header says how many
-// there are, which is known last.
-const headerRoom = 96
+// there are and whose, which is known last. With more sources than there is
+// room for, the message is copied behind its header.
+const (
+	headerRoom = 512
+	sourceRoom = 192 // most bytes that one source adds
+)
 
 // Coalescer publishes the events of many requests in few messages, in the
 // manner of a group commit. With little in flight a request's events go out at
@@ -50,6 +54,7 @@ type Coalescer struct {
 // batch is a message in the making, and the requests that wait for it.
 type batch struct {
 	body     []byte // headerRoom, then lines
+	sources  []event.Source
 	events   int
 	requests int
 	begun    time.Time
@@ -70,8 +75,8 @@ func newCoalescer(p bus.Publisher, limits Limits, counts *counts) *Coalescer {
 // Publish returns nil once every line has been confirmed, else
 // fault.Unavailable, no later than the deadline: then some may be stored all
 // the same. ends are the offsets behind each line's newline.
-func (c *Coalescer) Publish(lines []byte, ends []int) error {
-	batches, err := c.enqueue(lines, ends)
+func (c *Coalescer) Publish(from event.Source, lines []byte, ends []int) error {
+	batches, err := c.enqueue(from, lines, ends)
 	if err != nil {
 		return err
 	}
@@ -82,7 +87,7 @@ func (c *Coalescer) Publish(lines []byte, ends []int) error {
 	return unavailable(err)
 }
 
-func (c *Coalescer) enqueue(lines []byte, ends []int) ([]*batch, error) {
+func (c *Coalescer) enqueue(source event.Source, lines []byte, ends []int) ([]*batch, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -96,7 +101,7 @@ func (c *Coalescer) enqueue(lines []byte, ends []int) ([]*batch, error) {
 		b, n := c.room(len(lines)-from, ends[start:], from)
 		to := ends[start+n-1]
 		b.body = append(b.body, lines[from:to]...)
-		b.events += n
+		b.add(source, n)
 		b.requests++
 		c.waiting += to - from
 		joined = append(joined, b)
@@ -109,14 +114,14 @@ func (c *Coalescer) enqueue(lines []byte, ends []int) ([]*batch, error) {
 // room is the batch that takes the next lines, and how many of them. A request
 // that fits into one message is not torn over two: it waits for one confirm.
 func (c *Coalescer) room(bytes int, ends []int, from int) (*batch, int) {
-	if b := c.open; b != nil && (b.events+len(ends) > c.limits.Events || len(b.body)+bytes > c.limits.Bytes) {
+	if b := c.open; b != nil && (b.events+len(ends) > c.limits.Events || b.size()+bytes > c.limits.Bytes) {
 		c.seal()
 	}
 	if c.open == nil {
 		c.open = c.begin()
 	}
 	n := min(len(ends), max(1, c.limits.Events-c.open.events))
-	for n > 1 && len(c.open.body)+ends[n-1]-from > c.limits.Bytes {
+	for n > 1 && c.open.size()+ends[n-1]-from > c.limits.Bytes {
 		n--
 	}
 	return c.open, n
@@ -182,11 +187,33 @@ func (c *Coalescer) send(ctx context.Context, b *batch) error {
 		return err
 	}
 	name := id.String()
-	header := event.AppendHeader(make([]byte, 0, headerRoom), event.Header{Version: event.Version, BatchID: name, Events: b.events})
-	start := headerRoom - len(header)
-	copy(b.body[start:], header)
-	return c.publisher.Publish(ctx, bus.Message{ID: name, Body: b.body[start:]})
+	header := event.AppendHeader(make([]byte, 0, headerRoom), event.Header{Version: event.Version, BatchID: name, Events: b.events, Sources: b.sources})
+	return c.publisher.Publish(ctx, bus.Message{ID: name, Body: b.behind(header)})
 }
+
+// behind is the message: a header and the lines.
+func (b *batch) behind(header []byte) []byte {
+	start := headerRoom - len(header)
+	if start < 0 {
+		return append(header, b.body[headerRoom:]...)
+	}
+	copy(b.body[start:], header)
+	return b.body[start:]
+}
+
+// add notes whose the next lines are.
+func (b *batch) add(from event.Source, n int) {
+	b.events += n
+	if last := len(b.sources) - 1; last >= 0 && b.sources[last].Key == from.Key && b.sources[last].Hour == from.Hour && b.sources[last].Project == from.Project {
+		b.sources[last].Events += n
+		return
+	}
+	from.Events = n
+	b.sources = append(b.sources, from)
+}
+
+// size is the most bytes that the message has with one more source.
+func (b *batch) size() int { return len(b.body) + sourceRoom*(len(b.sources)+1) }
 
 // settle tells the waiting requests, the first time it is called for a batch.
 func (c *Coalescer) settle(b *batch, err error) {

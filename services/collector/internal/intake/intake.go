@@ -3,7 +3,6 @@
 package intake
 
 import (
-	"context"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,12 +17,13 @@ type Intake struct {
 	enricher  *enrich.Enricher
 	coalescer *Coalescer
 	counts    *counts
+	tally     *tally
 }
 
 // New makes an intake that publishes with p.
 func New(enricher *enrich.Enricher, p bus.Publisher, limits Limits, metrics prometheus.Registerer) *Intake {
 	counts := newCounts(metrics)
-	return &Intake{enricher: enricher, coalescer: newCoalescer(p, limits, counts), counts: counts}
+	return &Intake{enricher: enricher, coalescer: newCoalescer(p, limits, counts), counts: counts, tally: newTally(p)}
 }
 
 // Answer says what became of a request's events.
@@ -53,19 +53,22 @@ func (in *Intake) Accept(v *enrich.Visit, events []event.Parsed) (Answer, error)
 		lines.add(&p.Event)
 	}
 	in.counts.rejected(answer.Errors)
-	if len(lines.ends) == 0 {
-		return answer, nil
+	from := event.Source{Project: v.Project, Key: v.Key, Hour: v.ReceivedAt.Hour(), Events: len(lines.ends)}
+	if from.Events > 0 {
+		if err := in.coalescer.Publish(from, lines.bytes, lines.ends); err != nil {
+			return Answer{}, err
+		}
+		answer.Accepted = from.Events
+		in.counts.accepted.Add(float64(answer.Accepted))
+		in.tally.add(from, event.Accepted, answer.Accepted)
 	}
-	if err := in.coalescer.Publish(lines.bytes, lines.ends); err != nil {
-		return Answer{}, err
+	for i := range events {
+		if p := events[i].Problems; len(p) > 0 {
+			in.tally.add(from, p[0].Code, 1)
+		}
 	}
-	answer.Accepted = len(lines.ends)
-	in.counts.accepted.Add(float64(answer.Accepted))
 	return answer, nil
 }
-
-// Close waits until everything taken in is confirmed or refused.
-func (in *Intake) Close(ctx context.Context) error { return in.coalescer.Close(ctx) }
 
 // encoded are a request's good events as lines of a message.
 type encoded struct {
