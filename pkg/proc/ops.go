@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -51,14 +52,17 @@ func (p *Process) Serve(name, listen string, h http.Handler) (net.Addr, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	d := &door{handler: h}
 	s := &http.Server{
-		Handler:           h,
+		Handler:           d,
+		ConnState:         d.count,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 	}
 	p.OnStop(name, func(ctx context.Context) error {
+		d.empty(ctx)
 		if err := s.Shutdown(ctx); err != nil {
 			return errors.Join(err, s.Close())
 		}
@@ -71,4 +75,48 @@ func (p *Process) Serve(name, listen string, h http.Handler) (net.Addr, error) {
 		return nil
 	})
 	return l.Addr(), nil
+}
+
+// door asks clients to leave before it is shut. A shutdown alone closes each
+// connection that is idle at that instant, also one that its client is just
+// sending a request on, who then sees it torn.
+type door struct {
+	handler http.Handler
+	closing atomic.Bool
+	open    atomic.Int64 // connections
+}
+
+func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if d.closing.Load() {
+		w.Header().Set("Connection", "close")
+	}
+	d.handler.ServeHTTP(w, r)
+}
+
+func (d *door) count(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		d.open.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		d.open.Add(-1)
+	}
+}
+
+// lingering is how long those who use their connections have to make one
+// request more; what has been idle for that long is seldom in use just then.
+const lingering = 500 * time.Millisecond
+
+// empty returns once nobody is left, or has had time enough to leave.
+func (d *door) empty(ctx context.Context) {
+	d.closing.Store(true)
+	ctx, cancel := context.WithTimeout(ctx, lingering)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for d.open.Load() > 0 && ctx.Err() == nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
 }

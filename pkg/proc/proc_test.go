@@ -170,3 +170,38 @@ func TestServe(t *testing.T) {
 		t.Error("still answers after the stop")
 	}
 }
+
+// A client that keeps its connection has its next request on the way while
+// the process stops: it must be answered, and told to come back on another.
+func TestAStopDoesNotTearOpenConnections(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	p := process()
+	done, started, stopping := make(chan error), make(chan string), make(chan struct{})
+	go func() {
+		done <- p.Run(ctx, func(_ context.Context, p *Process) error {
+			addr, err := p.Serve("door", "127.0.0.1:0", p.Ops())
+			p.OnStop("test", func(context.Context) error { close(stopping); return nil })
+			started <- addr.String()
+			return err
+		})
+	}()
+	url := "http://" + <-started + "/livez"
+	client := &http.Client{Transport: &http.Transport{MaxConnsPerHost: 1}}
+	ask := func() (last bool) {
+		r, err := client.Post(url, "text/plain", strings.NewReader("x")) // a POST is not sent again by the library
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Body.Close()
+		_, _ = io.Copy(io.Discard, r.Body)
+		return r.Close
+	}
+	ask()
+	cancel()
+	<-stopping
+	for !ask() { // until the answer that says so: the next one goes elsewhere
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
