@@ -73,7 +73,7 @@ var storeFaults = []fault{
 		},
 	},
 	{
-		name: "store's disk full", injected: "the store's disk of 64 MB is filled up, and emptied again", on: onSmallDisk,
+		name: "store's disk full", injected: "the store's disk of 160 MB is filled up, and emptied again", on: onSmallDisk,
 		do: func(s *system, c *checker) {
 			ballast := s.fillDisk()
 			s.consumerIs("not ready")
@@ -85,11 +85,12 @@ var storeFaults = []fault{
 		},
 	},
 	{
-		name: "store's quota reached", injected: "the store may grow to 2,000 pages (max_page_count) and then not; the consumer is started again without the limit",
+		name: "store's quota reached", injected: "the store may grow to 4,000 pages (max_page_count) and then not; the consumer is started again without the limit",
+		load: []string{"-rate", "6000"},
 		patches: []patch{{"pkg/store/sqlite/sqlite.go", `"secure_delete(ON)"}`, `"secure_delete(ON)", "max_page_count(0" + os.Getenv("STORE_PAGES") + ")"}`}},
 		do: func(s *system, c *checker) {
 			s.consumer.kill()
-			s.consumer.start("STORE_PAGES=2000")
+			s.consumer.start("STORE_PAGES=4000")
 			s.consumerIs("ready")
 			s.consumerIs("not ready")
 			c.until("200", 50)
@@ -201,7 +202,7 @@ func (s *system) consumerIs(state string) {
 func onSmallDisk(t testing.TB, patches []patch, env []string) *system {
 	t.Helper()
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64m"); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=160m"); err != nil {
 		t.Skipf("skipped: a small disk cannot be mounted (%v); the quota stands for it", err)
 	}
 	t.Cleanup(func() {
