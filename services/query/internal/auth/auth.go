@@ -18,8 +18,8 @@ import (
 	"github.com/maidian/maidian/pkg/store"
 )
 
-// Every is how often the projects are read again. The contract gives a
-// revoked key 60 s and a new project 1 s.
+// Every is how often the projects are read again. A key that is
+// revoked may go on for 60 s, a new project must be known within 1 s.
 const Every = time.Second
 
 // What keys begin with, so that people and error messages can tell them apart.

@@ -1,6 +1,5 @@
 // Package columns holds the events of each project as columns in memory, by
-// UTC day: the design's "segments". Reports read a View; nothing else reads
-// events by time or user.
+// UTC day. Reports read a View; nothing else reads events by time or user.
 package columns
 
 import (

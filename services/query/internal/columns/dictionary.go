@@ -73,10 +73,10 @@ func (d *dictionary) column(codes []uint32) *Column {
 	return &Column{Codes: CodesOf(codes), Values: d.values(), dictionary: d}
 }
 
-// shelf is where a table keeps a column's dictionary. When no day of the table
+// shared is where a table keeps a column's dictionary. When no day of the table
 // has the column any more only a weak pointer stays: a report that still holds
 // a Column keeps the dictionary, so its next column speaks of the same codes.
-type shelf struct {
+type shared struct {
 	held  *dictionary // while inUse > 0
 	faded weak.Pointer[dictionary]
 	inUse int // days that have the column, or are getting it
@@ -86,7 +86,7 @@ type shelf struct {
 func (t *Table) dictionary(name string) *dictionary {
 	s := t.dictionaries[name]
 	if s == nil {
-		s = &shelf{}
+		s = &shared{}
 		t.dictionaries[name] = s
 	}
 	s.inUse++

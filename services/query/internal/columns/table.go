@@ -108,7 +108,7 @@ type Table struct {
 	newest       event.Time
 	rows         int // all
 	waiting      int // of them not in a Day yet
-	dictionaries map[string]*shelf
+	dictionaries map[string]*shared
 	flights      map[flightKey]*flight
 	adding       time.Time // when adding last began
 	merged       time.Time // when the last merge ended
@@ -154,7 +154,7 @@ func (t *Table) empty() {
 	t.people, t.sessions, t.batches, t.applied = newPeople(), newSessions(), newNames(), nil
 	t.kinds = kinds{numbers: make(map[string]uint32)}
 	t.days, t.byNumber = nil, make(map[int32]*hot)
-	t.dictionaries, t.flights = make(map[string]*shelf), make(map[flightKey]*flight)
+	t.dictionaries, t.flights = make(map[string]*shared), make(map[flightKey]*flight)
 	t.newest, t.rows, t.waiting, t.asleep = 0, 0, 0, 0
 	t.since, t.listed, t.opened, t.doubted = math.MinInt64, nil, nil, make(map[int32]uint64)
 }

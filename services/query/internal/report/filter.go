@@ -46,7 +46,7 @@ type Filter struct {
 // Op is how a property is compared.
 type Op string
 
-// ops in the order of the contract, each with how many values it takes.
+// ops in the order in which errors list them, each with how many values it takes.
 var ops = []struct {
 	name   Op
 	values int // 0, 1, 2, or any number

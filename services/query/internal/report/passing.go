@@ -69,16 +69,6 @@ func (r *reading) prepare(ctx context.Context) error {
 // how many there are.
 func (r *reading) unfiltered() bool { return r.match == nil && r.who.unit.Kind == UserUnit }
 
-// rowsOf is how many events of a type the days have.
-func (s *source) rowsOf(eventType string) (rows int) {
-	for _, d := range s.days {
-		if n, ok := d.RunOf(eventType); ok {
-			rows += d.Runs()[n].Hi - d.Runs()[n].Lo
-		}
-	}
-	return rows
-}
-
 // units are those whom a report counts, by row of a day.
 type units struct {
 	numbers *columns.Codes
