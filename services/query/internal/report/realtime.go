@@ -55,17 +55,47 @@ func Realtime(ctx context.Context, v *columns.View, r RealtimeRequest) (*Realtim
 		"per_minute":       "events in each of the last 30 minutes, the current one last; a minute ends a whole number of minutes before as_of",
 		"top":              "top_pages and top_events are of the last hour",
 	})}
-	now := newMoments(events)
-	for i := range events.days {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		now.add(i, r.Now, answer)
+	now, err := readMoments(ctx, events, r.Now)
+	if err != nil {
+		return nil, err
 	}
+	answer.RecentEvents1h, answer.RecentEvents5m, answer.PerMinute = now.hour, now.fiveMinutes, now.perMinute
 	answer.OnlineUsers = now.online.distinct()[0]
 	answer.TopEvents = first(now.types(), r.Limit)
 	answer.TopPages = viewedPages(first(now.pages(), r.Limit))
 	return answer, ctx.Err()
+}
+
+// readMoments reads pieces of the days on all processors.
+func readMoments(ctx context.Context, events *reading, now event.Time) (*moments, error) {
+	type piece struct {
+		day int
+		run columns.Run
+	}
+	const together = 16 * rowsAtOnce
+	var pieces []piece
+	for i, d := range events.days {
+		for _, run := range d.Runs() {
+			for lo := run.Lo; lo < run.Hi; lo += together {
+				pieces = append(pieces, piece{i, columns.Run{Type: run.Type, Lo: lo, Hi: min(lo+together, run.Hi)}})
+			}
+		}
+	}
+	found := make([]*moments, processors())
+	err := parallelWith(ctx, len(pieces), func(worker int) *moments {
+		found[worker] = newMoments(events)
+		return found[worker]
+	}, func(_ context.Context, m *moments, i int) error {
+		m.add(pieces[i].day, pieces[i].run, now)
+		return nil
+	})
+	all := newMoments(events)
+	for _, m := range found {
+		if m != nil {
+			all.join(m)
+		}
+	}
+	return all, err
 }
 
 // moments is the few events of the last hour: no set of all users is made for them.
@@ -74,7 +104,11 @@ type moments struct {
 	online         *pairs // in one group
 	ofType, ofPage *pairs
 	names          []string // of types
-	rows           [rowsAtOnce]uint32
+
+	hour, fiveMinutes int // events
+	perMinute         [30]int
+
+	rows [rowsAtOnce]uint32
 }
 
 func newMoments(events *reading) *moments {
@@ -84,22 +118,31 @@ func newMoments(events *reading) *moments {
 	return m
 }
 
-func (m *moments) add(dayIndex int, now event.Time, answer *RealtimeAnswer) {
+func (m *moments) add(dayIndex int, run columns.Run, now event.Time) {
 	d, who := m.events.days[dayIndex], m.events.units(dayIndex)
 	pages := &m.events.column(dayIndex, "page_url").Codes
-	for _, run := range d.Runs() {
-		kind := uint32(slices.Index(m.names, run.Type))
-		m.eachRow(dayIndex, run, func(row int) {
-			user, has := who.of(row)
-			m.ofType.add(kind, user, has)
-			if page := pages.At(row); page != 0 && run.Type == pageView {
-				m.ofPage.add(page, user, has)
-			}
-			if answer.add(max(0, now-timeOf(d, row))) {
-				m.online.add(0, user, has)
-			}
-		})
+	kind := uint32(slices.Index(m.names, run.Type))
+	m.eachRow(dayIndex, run, func(row int) {
+		user, has := who.of(row)
+		m.ofType.add(kind, user, has)
+		if page := pages.At(row); page != 0 && run.Type == pageView {
+			m.ofPage.add(page, user, has)
+		}
+		if m.addAge(max(0, now-timeOf(d, row))) {
+			m.online.add(0, user, has)
+		}
+	})
+}
+
+func (m *moments) join(o *moments) {
+	m.hour += o.hour
+	m.fiveMinutes += o.fiveMinutes
+	for i, n := range o.perMinute {
+		m.perMinute[i] += n
 	}
+	m.online.join(o.online)
+	m.ofType.join(o.ofType)
+	m.ofPage.join(o.ofPage)
 }
 
 // eachRow calls visit for the rows of a run that count. Those in the range are
@@ -157,19 +200,15 @@ func (m *moments) pages() []ValueStat {
 	return valueStatsOf("page_url", m.events.values("page_url"), m.ofPage)
 }
 
-// add counts an event of that age; true when it is one of the last minutes.
-func (a *RealtimeAnswer) add(age event.Time) bool {
-	a.RecentEvents1h++
-	a.addMinute(age)
+// addAge counts an event of that age; true when it is one of the last minutes.
+func (m *moments) addAge(age event.Time) bool {
+	m.hour++
+	if back := int(age / minute); back < len(m.perMinute) {
+		m.perMinute[len(m.perMinute)-1-back]++
+	}
 	if age >= 5*minute {
 		return false
 	}
-	a.RecentEvents5m++
+	m.fiveMinutes++
 	return true
-}
-
-func (a *RealtimeAnswer) addMinute(age event.Time) {
-	if back := int(age / minute); back < len(a.PerMinute) {
-		a.PerMinute[len(a.PerMinute)-1-back]++
-	}
 }

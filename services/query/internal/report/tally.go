@@ -73,6 +73,15 @@ func (p *pairs) add(group, user uint32, has bool) {
 	}
 }
 
+// join adds what others have of the same groups.
+func (p *pairs) join(o *pairs) {
+	for g, n := range o.rows {
+		p.rows[g] += n
+	}
+	p.groups = append(p.groups, o.groups...)
+	p.users = append(p.users, o.users...)
+}
+
 // distinct is, by group, of how many users its rows are.
 func (p *pairs) distinct() []int {
 	words := (p.numbers + 63) / 64
