@@ -13,7 +13,11 @@ import (
 // FirstAnswer asks the 90-day funnel as soon and as often as the server is
 // there, until it answers. alone is the time of the request that was answered.
 func (s *Server) FirstAnswer(ctx context.Context) (answer []byte, alone time.Duration, err error) {
-	q := Questions()[0]
+	return s.answer(ctx, Questions()[0])
+}
+
+// answer asks as soon and as often as the server is there, until it answers.
+func (s *Server) answer(ctx context.Context, q Question) (answer []byte, alone time.Duration, err error) {
 	for pause := time.NewTicker(2 * time.Millisecond); ; <-pause.C {
 		answer, alone, err = s.Ask(ctx, q.Route, q.Body(0))
 		if loading := (*refusal)(nil); !errors.As(err, &loading) || loading.status != http.StatusServiceUnavailable {
