@@ -56,14 +56,6 @@ type pairs struct {
 
 func newPairs(groups, numbers int) *pairs { return &pairs{rows: make([]int, groups), numbers: numbers} }
 
-// reserve makes room for so many more rows, and for as many again as there are.
-func (p *pairs) reserve(rows int) {
-	if len(p.users)+rows > cap(p.users) {
-		p.users = slices.Grow(p.users, max(rows, len(p.users)))
-		p.groups = slices.Grow(p.groups, max(rows, len(p.groups)))
-	}
-}
-
 // add counts a row of a group, and its user if it has one.
 func (p *pairs) add(group, user uint32, has bool) {
 	p.rows[group]++
