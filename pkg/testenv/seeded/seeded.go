@@ -20,7 +20,7 @@ import (
 	"github.com/maidian/maidian/pkg/event"
 )
 
-// The set that figures are given for, and its last day.
+// The set that figures are given for.
 const (
 	Events = 10_000_000
 	Users  = 200_000
@@ -61,13 +61,22 @@ type Row struct {
 	platform  uint8
 }
 
-// User and Session are numbers without order or gaps that tell anything.
-func (r *Row) User() uint64    { return mixed(uint64(r.user) + 1) }
+// User is a number without order or gaps that tell anything.
+func (r *Row) User() uint64 { return mixed(uint64(r.user) + 1) }
+
+// Session is such a number too, and never a user's.
 func (r *Row) Session() uint64 { return mixed(uint64(r.session) + 1<<40) }
 
-func (r *Row) Type() string     { return types[r.kind] }
-func (r *Row) Page() string     { return fmt.Sprintf("/p/%03d/section", r.page) }
-func (r *Row) Country() string  { return countries[r.country] }
+// Type is what happened.
+func (r *Row) Type() string { return types[r.kind] }
+
+// Page is the path of the page on which it happened.
+func (r *Row) Page() string { return fmt.Sprintf("/p/%03d/section", r.page) }
+
+// Country is the user's, two letters.
+func (r *Row) Country() string { return countries[r.country] }
+
+// Platform is the user's: web, ios, android or miniapp.
 func (r *Row) Platform() string { return platforms[r.platform] }
 
 // Event is the row as an event that lacks a project, an id and a batch. Users
