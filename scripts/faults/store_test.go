@@ -86,7 +86,7 @@ var storeFaults = []fault{
 	},
 	{
 		name: "store's quota reached", injected: "the store may grow to 4,000 pages (max_page_count) and then not; the consumer is started again without the limit",
-		load: []string{"-rate", "6000"},
+		load:    []string{"-rate", "6000"},
 		patches: []patch{{"pkg/store/sqlite/sqlite.go", `"secure_delete(ON)"}`, `"secure_delete(ON)", "max_page_count(0" + os.Getenv("STORE_PAGES") + ")"}`}},
 		do: func(s *system, c *checker) {
 			s.consumer.kill()

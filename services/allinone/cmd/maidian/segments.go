@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -41,8 +42,7 @@ func segmentsCommand(ctx context.Context, args []string) (err error) {
 	if days.Store, err = cfg.OpenData(ctx); err != nil {
 		return err
 	}
-	defer days.Store.Close()
-	return work(ctx)
+	return errors.Join(work(ctx), days.Store.Close())
 }
 
 // day is a flag's value that is a day.
