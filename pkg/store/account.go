@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 
 	"github.com/maidian/maidian/pkg/event"
 )
@@ -14,6 +15,16 @@ type Account struct {
 	Stored       int
 	Duplicates   int
 	DeadLettered int
+}
+
+// Account is the batch's account of a key and hour, made when it has none.
+func (b *Batch) Account(key string, hour int32) *Account {
+	at := slices.IndexFunc(b.Accounts, func(a Account) bool { return a.Key == key && a.Hour == hour })
+	if at < 0 {
+		at = len(b.Accounts)
+		b.Accounts = append(b.Accounts, Account{Key: key, Hour: hour})
+	}
+	return &b.Accounts[at]
 }
 
 // Tally is what a collector has counted, the other half of the accounting.

@@ -66,20 +66,11 @@ func (m *message) runsOf(l lost) []event.Source {
 
 func bury(b *store.Batch, from event.Source) {
 	b.DeadLettered += from.Events
-	accountOf(b, from).DeadLettered += from.Events
-}
-
-func accountOf(b *store.Batch, from event.Source) *store.Account {
-	at := slices.IndexFunc(b.Accounts, func(a store.Account) bool { return a.Key == from.Key && a.Hour == from.Hour })
-	if at < 0 {
-		at = len(b.Accounts)
-		b.Accounts = append(b.Accounts, store.Account{Key: from.Key, Hour: from.Hour})
-	}
-	return &b.Accounts[at]
+	b.Account(from.Key, from.Hour).DeadLettered += from.Events
 }
 
 func count(b *store.Batch, from event.Source, e *event.Event, became end) {
-	account := accountOf(b, from)
+	account := b.Account(from.Key, from.Hour)
 	if at := e.ReceivedAt; at != 0 && (b.ReceivedAt == 0 || at < b.ReceivedAt) {
 		b.ReceivedAt = at
 	}

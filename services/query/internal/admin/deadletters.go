@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -125,7 +126,7 @@ func (a *Admin) Replay(ctx context.Context, project string, s Selection) (*Repla
 // own id, so that a replay that was cut short is taken up again and not
 // counted twice. The letter goes last.
 func (a *Admin) replay(ctx context.Context, l store.DeadLetter, done *Replayed) error {
-	events, err := eventsOf(l, event.TimeOf(a.now()))
+	events, sources, err := eventsOf(l, event.TimeOf(a.now()))
 	if err != nil {
 		done.Failed = append(done.Failed, Failed{l.ID, err.Error()})
 		return nil
@@ -138,7 +139,7 @@ func (a *Admin) replay(ctx context.Context, l store.DeadLetter, done *Replayed) 
 	if err != nil {
 		return err
 	}
-	entries := a.journal(l, events, outcomes)
+	entries := a.journal(l, events, sources, outcomes)
 	if err := a.store.RecordBatches(ctx, entries); err != nil {
 		return err
 	}
@@ -153,33 +154,34 @@ func (a *Admin) replay(ctx context.Context, l store.DeadLetter, done *Replayed) 
 	return nil
 }
 
-// eventsOf reads a letter's payload, one event or a whole message, and
-// gives the events their place in the batch of the replay.
-func eventsOf(l store.DeadLetter, now event.Time) ([]event.Event, error) {
-	events, err := decode(l)
+// eventsOf reads a letter's payload, one event or a whole message, gives the
+// events their place in the batch of the replay, and says whose they are.
+func eventsOf(l store.DeadLetter, now event.Time) ([]event.Event, []event.Source, error) {
+	events, sources, err := decode(l)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(events) == 0 {
-		return nil, errors.New("there is no event in it")
+		return nil, nil, errors.New("there is no event in it")
 	}
 	id := replayID(l)
 	for i := range events {
 		events[i].BatchID, events[i].Position, events[i].StoredAt = id, i, now
 	}
-	return events, nil
+	return events, sources, nil
 }
 
-func decode(l store.DeadLetter) ([]event.Event, error) {
+// decode gives as many events as the sources say: DecodeMessage counts them.
+func decode(l store.DeadLetter) ([]event.Event, []event.Source, error) {
 	if l.Position >= 0 {
 		e, err := event.DecodeWire(string(l.Payload))
-		return []event.Event{e}, err
+		return []event.Event{e}, []event.Source{{Project: l.Project, Key: l.Key, Hour: l.Hour, Events: 1}}, err
 	}
-	_, events, bad, err := event.DecodeMessage(l.Payload)
+	header, events, bad, err := event.DecodeMessage(l.Payload)
 	if err == nil && len(bad) > 0 {
 		err = fmt.Errorf("line %d: %w", bad[0].Position, bad[0].Err)
 	}
-	return events, err
+	return events, header.Runs(), err
 }
 
 // replayID is a UUIDv7 with the letter's time and, in place of random bits, a
@@ -198,9 +200,9 @@ func replayID(l store.DeadLetter) string {
 }
 
 // journal is an entry for each project in the letter. A negative count of dead
-// letters takes back what the first delivery counted, so that over all entries
-// accepted = stored + duplicates + dead-lettered holds on.
-func (a *Admin) journal(l store.DeadLetter, events []event.Event, outcomes []store.Outcome) []store.Batch {
+// letters takes back what the first delivery counted for the same project, key
+// and hour, so that there accepted = stored + duplicates + dead-lettered holds on.
+func (a *Admin) journal(l store.DeadLetter, events []event.Event, sources []event.Source, outcomes []store.Outcome) []store.Batch {
 	var entries []store.Batch
 	entry := func(project string) *store.Batch {
 		at := slices.IndexFunc(entries, func(b store.Batch) bool { return b.Project == project })
@@ -210,9 +212,14 @@ func (a *Admin) journal(l store.DeadLetter, events []event.Event, outcomes []sto
 		}
 		return &entries[at]
 	}
-	entry(l.Project).DeadLettered = -len(events)
-	for i := range events {
-		count(entry(events[i].Project), &events[i], outcomes[i])
+	i := 0
+	for _, from := range sources {
+		for range from.Events {
+			from.Hour = cmp.Or(from.Hour, events[i].ReceivedAt.Hour())
+			unbury(entry(cmp.Or(from.Project, l.Project)), from)
+			count(entry(events[i].Project), from, &events[i], outcomes[i])
+			i++
+		}
 	}
 	for i := range entries {
 		slices.Sort(entries[i].Days)
@@ -220,15 +227,23 @@ func (a *Admin) journal(l store.DeadLetter, events []event.Event, outcomes []sto
 	return entries
 }
 
-func count(b *store.Batch, e *event.Event, outcome store.Outcome) {
+func unbury(b *store.Batch, from event.Source) {
+	b.DeadLettered--
+	b.Account(from.Key, from.Hour).DeadLettered--
+}
+
+func count(b *store.Batch, from event.Source, e *event.Event, outcome store.Outcome) {
+	account := b.Account(from.Key, from.Hour)
 	if at := e.ReceivedAt; at != 0 && (b.ReceivedAt == 0 || at < b.ReceivedAt) {
 		b.ReceivedAt = at
 	}
 	if outcome == store.Duplicate {
 		b.Duplicates++
+		account.Duplicates++
 		return
 	}
 	b.Stored++
+	account.Stored++
 	if day := e.Timestamp.Day(); !slices.Contains(b.Days, day) {
 		b.Days = append(b.Days, day)
 	}
