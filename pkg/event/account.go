@@ -5,6 +5,9 @@ import "encoding/json"
 // Hour of a moment since 1970-01-01, in UTC: what the accounting adds up by.
 func (t Time) Hour() int32 { return int32(t / hour) }
 
+// TimeOfHour is the moment at which an hour begins.
+func TimeOfHour(h int32) Time { return Time(h) * hour }
+
 const hour = 3600_000
 
 // Source says of events that stand together in a message whose they are, and

@@ -18,6 +18,7 @@ import (
 	"github.com/maidian/maidian/pkg/proc"
 	"github.com/maidian/maidian/pkg/store"
 	"github.com/maidian/maidian/pkg/store/mongo"
+	"github.com/maidian/maidian/services/query/internal/account"
 	"github.com/maidian/maidian/services/query/internal/admin"
 	"github.com/maidian/maidian/services/query/internal/api"
 	"github.com/maidian/maidian/services/query/internal/auth"
@@ -45,6 +46,7 @@ type Settings struct {
 	Concurrency    int           `envconfig:"QUERY_CONCURRENCY" default:"0" desc:"heavy queries worked on at a time, others wait; 0: as many as there are processors"`
 	Exports        int           `envconfig:"QUERY_EXPORTS" default:"2" desc:"exports at a time, others wait"`
 	Poll           time.Duration `envconfig:"QUERY_POLL" default:"100ms" desc:"how often the journal is asked for new events"`
+	AccountsEvery  time.Duration `envconfig:"QUERY_ACCOUNTS_EVERY" default:"1m" desc:"how often it is looked whether all accepted events are accounted for, at most"`
 }
 
 // Validate says everything that is wrong, one line for each variable.
@@ -63,6 +65,7 @@ func (s *Settings) Validate() (err error) {
 	wrong(s.Concurrency >= 0, "QUERY_CONCURRENCY must be 0 or more, got %d", s.Concurrency)
 	wrong(s.Exports >= 1, "QUERY_EXPORTS must be 1 or more, got %d", s.Exports)
 	wrong(s.Poll > 0 && s.Poll <= 10*time.Second, "QUERY_POLL must be more than 0 and at most 10s, got %s", s.Poll)
+	wrong(s.AccountsEvery > 0, "QUERY_ACCOUNTS_EVERY must be more than 0, got %s", s.AccountsEvery)
 	return err
 }
 
@@ -112,6 +115,9 @@ func Serve(ctx context.Context, s *Settings, p *proc.Process, deps Deps) (net.Ad
 	eraser := erase.New(deps.Store, shown, p.Log, time.Now, erase.Options{})
 	p.Go("erasures", eraser.Run)
 
+	watcher := account.NewWatcher(deps.Store, p.Log, p.Metrics)
+	p.Go("accounts", func(ctx context.Context) error { return watcher.Run(ctx, s.AccountsEvery) })
+
 	h, err := api.New(p, shown, keys, admin.New(deps.Store, keys, eraser, time.Now), s.api(deps))
 	if err != nil {
 		return nil, err
@@ -133,7 +139,7 @@ func (s *Settings) api(deps Deps) api.Options {
 	}
 	return api.Options{
 		Deadline: s.Deadline, ExportDeadline: s.ExportDeadline, Heavy: heavy, Exports: s.Exports,
-		TrustedProxies: s.TrustedProxies, Journal: deps.Store, Now: now,
+		TrustedProxies: s.TrustedProxies, Accounts: deps.Store, Now: now,
 	}
 }
 

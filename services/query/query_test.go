@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -44,7 +45,7 @@ func serveOn(t *testing.T, s store.Store) (url string) {
 	t.Helper()
 	settings := query.Settings{
 		Listen: "127.0.0.1:0", AdminKey: "ak_test", CacheBytes: 1 << 28, Deadline: 20 * time.Second, ExportDeadline: time.Minute,
-		Exports: 2, Poll: 10 * time.Millisecond,
+		Exports: 2, Poll: 10 * time.Millisecond, AccountsEvery: time.Minute,
 	}
 	if err := settings.Validate(); err != nil {
 		t.Fatal(err)
@@ -256,6 +257,63 @@ func TestDeadLettersAreReplayedOnce(t *testing.T) {
 	}
 }
 
+func TestAReplayTakesDeadLettersBackWhereTheyWereCounted(t *testing.T) {
+	r := serve(t)
+	at := event.TimeOf(time.Now())
+	line := func(project, id string) []byte {
+		e := event.Event{Project: project, EventID: id, EventType: "click", Timestamp: at, ReceivedAt: at}
+		return e.AppendWire(nil)
+	}
+	mixed := event.AppendHeader(nil, event.Header{Version: event.Version, BatchID: "b1", Events: 4, Sources: []event.Source{
+		{Project: "shop", Key: "k1", Hour: 700, Events: 2}, {Project: "blog", Key: "k2", Hour: 700, Events: 1}, {Project: "shop", Key: "k1", Hour: 701, Events: 1},
+	}})
+	older := event.AppendHeader(nil, event.Header{Version: event.Version, BatchID: "b2", Events: 1})
+	for _, l := range [][]byte{line("shop", "1"), line("shop", "2"), line("blog", "1"), line("shop", "2")} {
+		mixed = append(append(mixed, l...), '\n')
+	}
+	err := r.store.PutDeadLetters(t.Context(), []store.DeadLetter{
+		{ID: "b1/-1", BatchID: "b1", Position: -1, Payload: mixed, FirstSeen: at},
+		{ID: "b2/-1", BatchID: "b2", Position: -1, Payload: append(append(older, line("shop", "3")...), '\n'), FirstSeen: at},
+		{ID: "b3/7", Project: "shop", Key: "k1", Hour: 702, BatchID: "b3", Position: 7, Payload: line("shop", "4"), FirstSeen: at},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, done := r.do(http.MethodPost, "ak_test", "/api/v1/admin/projects/*/dead-letters/replay", `{}`); done["replayed"] != 3.0 || done["stored"] != 5.0 || done["duplicates"] != 1.0 {
+		t.Errorf("got %v, want all three replayed", done)
+	}
+	entries, err := r.store.Batches(t.Context(), store.Cursor{}, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type place struct {
+		project, key string
+		hour         int32
+	}
+	got := map[place][3]int{}
+	for _, b := range entries {
+		of := [3]int{b.Stored, b.Duplicates, b.DeadLettered}
+		for _, a := range b.Accounts {
+			sum := got[place{b.Project, a.Key, a.Hour}]
+			for i, n := range [3]int{a.Stored, a.Duplicates, a.DeadLettered} {
+				sum[i] += n
+				of[i] -= n
+			}
+			got[place{b.Project, a.Key, a.Hour}] = sum
+		}
+		if of != [3]int{} {
+			t.Errorf("the accounts do not add up to their entry: %+v", b)
+		}
+	}
+	want := map[place][3]int{
+		{"shop", "k1", 700}: {2, 0, -2}, {"blog", "k2", 700}: {1, 0, -1}, {"shop", "k1", 701}: {0, 1, -1}, {"shop", "k1", 702}: {1, 0, -1},
+		{"", "", at.Hour()}: {0, 0, -1}, {"shop", "", at.Hour()}: {1, 0, 0}, // an older collector does not say whose the message is
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestWrongSettingsAreAllNamed(t *testing.T) {
 	err := (&query.Settings{Listen: "8081", AdminKey: "secret", Concurrency: -1}).Validate()
 	if err == nil {
@@ -266,7 +324,7 @@ func TestWrongSettingsAreAllNamed(t *testing.T) {
 		name, _, _ := strings.Cut(line, " ")
 		named = append(named, name)
 	}
-	want := []string{"QUERY_LISTEN", "QUERY_ADMIN_KEY", "QUERY_CACHE_BYTES", "QUERY_DEADLINE", "QUERY_EXPORT_DEADLINE", "QUERY_CONCURRENCY", "QUERY_EXPORTS", "QUERY_POLL"}
+	want := []string{"QUERY_LISTEN", "QUERY_ADMIN_KEY", "QUERY_CACHE_BYTES", "QUERY_DEADLINE", "QUERY_EXPORT_DEADLINE", "QUERY_CONCURRENCY", "QUERY_EXPORTS", "QUERY_POLL", "QUERY_ACCOUNTS_EVERY"}
 	if !slices.Equal(named, want) {
 		t.Errorf("got %v, want %v", named, want)
 	}

@@ -2,75 +2,95 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/fault"
-	"github.com/maidian/maidian/pkg/store"
+	"github.com/maidian/maidian/services/query/internal/account"
 	"github.com/maidian/maidian/services/query/internal/columns"
 	"github.com/maidian/maidian/services/query/internal/report"
 )
 
-// Journal is read for the accounting.
-type Journal interface {
-	Batches(ctx context.Context, after store.Cursor, limit int) ([]store.Batch, error)
-}
-
-// accountingQuery asks from when on.
-type accountingQuery struct {
+// accountingSince asks from when on.
+type accountingSince struct {
 	Since event.Time `json:"since"` // by the clocks of the consumers; null: from the beginning
 }
 
 // Complete is false: more events come to be stored.
-func (accountingQuery) Complete() bool { return false }
+func (accountingSince) Complete() bool { return false }
 
-// accounting is what became of the events that were accepted.
-type accounting struct {
-	Stored       int               `json:"stored"`
-	Duplicates   int               `json:"duplicates"`
-	DeadLettered int               `json:"dead_lettered"`
-	Erased       int               `json:"erased"`
-	Definition   map[string]string `json:"definition"`
+// accountingRange asks of which hours.
+type accountingRange struct {
+	From     event.Time `json:"from"`
+	To       event.Time `json:"to"`
+	Timezone string     `json:"timezone"`
 }
+
+// Complete is false: who knows how long events wait in the queue.
+func (accountingRange) Complete() bool { return false }
 
 // accounting adds up the journal itself, not the columns: it is the proof that
 // what a collector accepted was stored, also while the columns still follow.
-func (a *API) accounting(p *report.Params, _ report.Env) (any, runner, error) {
-	var q accountingQuery
-	if text := p.String("since", ""); text != "" {
-		since, err := time.Parse(time.RFC3339, text)
-		if err != nil {
-			return nil, nil, fault.Field("since", "must be an RFC 3339 time such as 2026-01-31T12:00:00Z, got %q", text)
-		}
-		q.Since = event.TimeOf(since)
+func (a *API) accounting(p *report.Params, env report.Env) (any, runner, error) {
+	span := p.Span(env)
+	ranged := p.Has("from") || p.Has("to") || p.Has("days")
+	since, err := writtenSince(p)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case !ranged:
+		q := accountingSince{since}
+		return q, func(ctx context.Context, v *columns.View) (any, error) { return a.accountSince(ctx, v.Project, q) }, p.Done()
+	case since != 0:
+		return nil, nil, fault.Field("since", "says when entries of the journal were written, from, to and days when events came: give one or the other")
 	}
-	return q, func(ctx context.Context, v *columns.View) (any, error) { return a.account(ctx, v.Project, q.Since) }, p.Done()
+	q := accountingRange{span.From, span.To, span.Timezone}
+	return q, func(ctx context.Context, v *columns.View) (any, error) { return a.accountHours(ctx, v.Project, q) }, p.Done()
 }
 
-func (a *API) account(ctx context.Context, project string, since event.Time) (*accounting, error) {
-	const page = 1000
-	sum := &accounting{Definition: map[string]string{
+func writtenSince(p *report.Params) (event.Time, error) {
+	text := p.String("since", "")
+	if text == "" {
+		return 0, nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return 0, fault.Field("since", "must be an RFC 3339 time such as 2026-01-31T12:00:00Z, got %q", text)
+	}
+	return event.TimeOf(t), nil
+}
+
+func (a *API) accountSince(ctx context.Context, project string, q accountingSince) (any, error) {
+	sum, err := account.Since(ctx, a.options.Accounts, project, q.Since)
+	return struct {
+		*account.Totals
+		Definition map[string]string `json:"definition"`
+	}{sum, map[string]string{
 		"stored":        "accepted events that were new",
 		"duplicates":    "accepted events whose event_id was there before",
 		"dead_lettered": "accepted events that cannot be stored as they are",
 		"erased":        "events among those stored that were erased since",
 		"since":         "entries of the journal written at that moment or later; an erasure writes those of its events again",
-	}}
-	for at := (store.Cursor{WrittenAt: since}); ; {
-		entries, err := a.options.Journal.Batches(ctx, at, page)
-		if err != nil {
-			return nil, fmt.Errorf("read the journal: %w", err)
-		}
-		for _, b := range entries {
-			at = store.After(b)
-			if b.Project == project {
-				sum.Stored, sum.Duplicates, sum.DeadLettered = sum.Stored+b.Stored, sum.Duplicates+b.Duplicates, sum.DeadLettered+b.DeadLettered
-				sum.Erased += b.Erased
-			}
-		}
-		if len(entries) < page {
-			return sum, nil
-		}
-	}
+	}}, err
+}
+
+func (a *API) accountHours(ctx context.Context, project string, q accountingRange) (any, error) {
+	now := event.TimeOf(a.now())
+	hour := func(t event.Time) int32 { return max(0, min(t, now+24*event.TimeOfHour(1))).Hour() } // a collector's clock may be fast
+	sheet, err := account.Of(ctx, a.options.Accounts, project, hour(q.From), hour(q.To), now)
+	return struct {
+		*account.Sheet
+		Definition map[string]string `json:"definition"`
+	}{sheet, map[string]string{
+		"range":         "whole hours of UTC in which requests came, the first and the last included",
+		"accepted":      "events that collectors say they answered with 200",
+		"rejected":      "events refused for good, by the code of their first problem; a request that was refused before it was read counts as one",
+		"stored":        "events that were new",
+		"duplicates":    "events whose event_id was there before",
+		"dead_lettered": "events that cannot be stored as they are, discarded ones included, replayed ones not",
+		"erased":        "events among those stored that were erased since, of batches that have any in these hours",
+		"queued":        "accepted and not in the journal, in an hour of which a collector has spoken within " + account.Grace.String() + ": on their way",
+		"unclaimed":     "in the journal though no collector has said that it accepted them: not yet, or it was killed before it could, or it answered 503 in doubt, or it is of a version that says nothing",
+		"difference":    "accepted − stored − duplicates − dead_lettered − queued + unclaimed: accepted events of which nobody knows what became; anything but 0 is a loss",
+	}}, err
 }

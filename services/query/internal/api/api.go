@@ -15,6 +15,7 @@ import (
 	"github.com/maidian/maidian/pkg/httpx"
 	"github.com/maidian/maidian/pkg/proc"
 	"github.com/maidian/maidian/pkg/store"
+	"github.com/maidian/maidian/services/query/internal/account"
 	"github.com/maidian/maidian/services/query/internal/admin"
 	"github.com/maidian/maidian/services/query/internal/columns"
 )
@@ -38,7 +39,7 @@ type Options struct {
 	Exports        int           // exports at a time
 	MaxAnswer      int           // bytes of one answer; 0: 64 MiB
 	TrustedProxies []string
-	Journal        Journal
+	Accounts       account.Store
 	Now            func() time.Time
 }
 

@@ -51,6 +51,7 @@ var needed = map[string][]string{
 	"/api/v1/analytics/funnel/explain":  {`"steps": ["a", "b"], "user_id": "ann"`},
 	"/api/v1/analytics/retention/users": {`"cohort_index": 0`},
 	"/api/v1/analytics/trends":          {`"series": ["a"]`},
+	"/api/v1/analytics/accounting":      {``, `"days": 1`},
 }
 
 // A report names the parameters that it has when it is asked with one that it

@@ -84,7 +84,7 @@ func startWith(t testing.TB, o api.Options) *service {
 	s.tables = columns.NewTables(reader{s}, 1<<30, p.Metrics)
 	s.tables.SetAsOf(event.TimeOf(s.now))
 	fill(&o)
-	o.Now, o.Journal = func() time.Time { return s.now }, s.store
+	o.Now, o.Accounts = func() time.Time { return s.now }, s.store
 	s.eraser = erase.New(s.store, views{s}, p.Log, o.Now, erase.Options{Poll: 10 * time.Millisecond})
 	h, err := api.New(p, views{s}, s.keys, admin.New(s.store, s.keys, s.eraser, o.Now), o)
 	if err != nil {

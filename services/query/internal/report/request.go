@@ -74,6 +74,9 @@ func (p *Params) Range(env Env) Common {
 	return c
 }
 
+// Span reads from, to, days and timezone: for what is not asked of events.
+func (p *Params) Span(env Env) Common { return p.timeRange(env) }
+
 func (p *Params) timeRange(env Env) Common {
 	c := Common{Now: env.Now, Limits: env.limits(), Calendar: Calendar{Zone: time.UTC, WeekStart: time.Monday}, Unit: Unit{Kind: UserUnit}}
 	c.Timezone, c.Calendar.Zone = p.timezone(env)

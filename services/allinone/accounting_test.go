@@ -1,0 +1,91 @@
+package allinone_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/store"
+	"github.com/maidian/maidian/services/allinone"
+)
+
+// sheet is the accounting's answer about a range.
+type sheet struct {
+	Accepted, Stored, Duplicates, Queued, Unclaimed, Difference int
+
+	DeadLettered int `json:"dead_lettered"`
+	Rejected     map[string]int
+	Rows         []struct{ Key string }
+}
+
+func TestEveryEventIsAccountedFor(t *testing.T) {
+	c := config(t)
+	c.Ops, c.Query.AccountsEvery = "127.0.0.1:0", 20*time.Millisecond
+	s := start(t, c)
+	shop := s.project("shop")
+	var events []map[string]any
+	for i := range 25 {
+		events = append(events, visit(fmt.Sprint("e", i), "ann", "2026-03-02T10:00:00Z"))
+	}
+	s.send(shop.WriteKey, events...)
+	s.send(shop.WriteKey, events[:4]...)
+	track := s.collector + "/api/v1/analytics/track/batch"
+	mixed := map[string]any{"events": []any{visit("good", "ann", "2026-03-02T10:00:00Z"), map[string]any{"event_type": "purchase", "user_id": "ann"}}}
+	for _, body := range []any{mixed, map[string]any{"events": "none"}} {
+		s.call(http.MethodPost, track, shop.WriteKey, body, nil)
+	}
+
+	var got sheet
+	eventually(t, "the accounts to be settled", func() bool {
+		s.ask(shop.ReadKey, "accounting", map[string]any{"days": 2}, &got)
+		return got.Accepted == 30 && got.Unclaimed == 0 && got.Queued == 0 && len(got.Rejected) > 0
+	})
+	rejected := 0
+	for _, n := range got.Rejected {
+		rejected += n
+	}
+	if got.Stored != 26 || got.Duplicates != 4 || got.DeadLettered != 0 || got.Difference != 0 || rejected != 2 || got.Rows[0].Key == "" {
+		t.Errorf("got %+v, want 26 stored, 4 duplicates, 2 rejected and no difference", got)
+	}
+	if n := s.unaccounted(); n != "0" {
+		t.Errorf("%s events are unaccounted for, want 0", n)
+	}
+
+	// A collector that says it accepted what nobody stored.
+	long := event.TimeOf(time.Now().Add(-time.Hour))
+	lost := event.Tally{Collector: "c", Project: shop.id, Key: got.Rows[0].Key, Hour: long.Hour(), Outcome: event.Accepted, Events: 3}
+	if err := s.Store.RaiseTallies(t.Context(), []store.Tally{{Tally: lost, WrittenAt: long}}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the alarm", func() bool { return s.unaccounted() == "3" })
+	s.ask(shop.ReadKey, "accounting", map[string]any{"days": 2}, &got)
+	if got.Difference != 3 {
+		t.Errorf("got the difference %d, want 3", got.Difference)
+	}
+	var other sheet
+	s.ask(allinone.DemoReadKey, "accounting", map[string]any{"days": 2}, &other)
+	if len(other.Rows) > 0 {
+		t.Errorf("another project has %+v", other)
+	}
+}
+
+// unaccounted is the metric.
+func (s *system) unaccounted() string {
+	s.t.Helper()
+	res, err := http.Get(allinone.URL(s.Ops) + "/query/metrics")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "\nmaidian_unaccounted_events")
+	line, _, _ := strings.Cut(rest, "\n")
+	return line[strings.LastIndex(line, " ")+1:]
+}
