@@ -31,6 +31,7 @@ func commands() []command {
 	return []command{
 		{"serve", "", "start everything in one process", serve},
 		{"import", "FILE", "send a CSV or NDJSON file's rows as events", importFile},
+		{"account", "", "print what became of all events that came in", account},
 		{"dead-letters", "list|replay|discard", "look after events that cannot be stored as they are", deadLettersCommand},
 		{"segments", "verify|rebuild", "look after the columns that closed days are kept in", segmentsCommand},
 		{"simulate", "", "send made-up visitors to a running system", simulate},

@@ -328,6 +328,30 @@ func TestDeadLettersAreListedReplayedAndDiscarded(t *testing.T) {
 	}
 }
 
+func TestAccountsArePrinted(t *testing.T) {
+	at := newDoors(t)
+	at.serve(t, t.TempDir())
+	events := visits(30) + `{"event_id":"bad","event":"purchase","user_id":"u","time":"2026-03-01T10:00:00Z","amount":-1}` + "\n"
+	if imp := at.importing(t, inFile(t, events)); imp.exit() > 1 {
+		t.Fatal(imp.text())
+	}
+	all := regexp.MustCompile(`(?m)^  all +30 +30 +0 +0 +0 +0 +0 +1$`)
+	last := ""
+	eventually(t, "the accounts to add up", func() bool {
+		p := maidian(t, "account", "-query", "http://"+at.query, "-days", "2")
+		code := p.exit()
+		last = p.text()
+		return code == 0 && all.MatchString(last)
+	})
+	if !strings.Contains(last, "invalid_field       1") || !strings.Contains(last, "hour") {
+		t.Errorf("got\n%s\nwant the table, and why one was rejected", last)
+	}
+	wrong := maidian(t, "account", "-query", "http://"+at.query, "-from", "yesterday")
+	if code := wrong.exit(); code != 1 || strings.Count(strings.TrimSpace(wrong.text()), "\n") != 0 {
+		t.Errorf("from yesterday: exit code %d and\n%s\nwant 1 and one line", code, wrong.text())
+	}
+}
+
 func TestSegmentsAreVerifiedWhileNothingRuns(t *testing.T) {
 	dir := t.TempDir()
 	missing := maidian(t, "segments", "verify", "-data", dir)
@@ -361,7 +385,7 @@ func TestDemoPrintsTheShopsTables(t *testing.T) {
 }
 
 func TestCommandLinesThatMeanNothing(t *testing.T) {
-	for _, args := range [][]string{{}, {"nonsense"}, {"serve", "-nonsense"}, {"serve", "word"}, {"import"}, {"import", "a", "b"}, {"simulate", "-rate", "-1"}, {"dead-letters"}, {"dead-letters", "bury"}, {"dead-letters", "discard"}, {"segments"}, {"segments", "burn"}, {"segments", "verify", "-from", "yesterday"}} {
+	for _, args := range [][]string{{}, {"nonsense"}, {"serve", "-nonsense"}, {"serve", "word"}, {"import"}, {"import", "a", "b"}, {"simulate", "-rate", "-1"}, {"account", "all"}, {"dead-letters"}, {"dead-letters", "bury"}, {"dead-letters", "discard"}, {"segments"}, {"segments", "burn"}, {"segments", "verify", "-from", "yesterday"}} {
 		p := maidian(t, args...)
 		if code := p.exit(); code != 2 || p.text() == "" {
 			t.Errorf("maidian %v: exit code %d, output %q", args, code, p.text())
