@@ -49,9 +49,9 @@ type Row struct {
 
 // Sheet is a project's accounts of some hours.
 type Sheet struct {
-	Counts        // sums of the rows
-	Erased int    `json:"erased"` // events of batches that have any in these hours
-	Rows   []Row  `json:"rows"`   // by hour and key
+	Counts       // sums of the rows
+	Erased int   `json:"erased"` // events of batches that have any in these hours
+	Rows   []Row `json:"rows"`   // by hour and key
 }
 
 // Grace is how long after a tally what it counts may be on its way still: it
