@@ -78,6 +78,7 @@ func TestAMessageNamesTheSourcesOfItsEvents(t *testing.T) {
 			synctest.Wait()
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if got := len(b.stored(t, Limits{Events: 500, Bytes: 20_000})); got != 2*requests {
 			t.Errorf("%d events, want %d", got, 2*requests)
 		}
