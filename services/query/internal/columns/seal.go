@@ -90,7 +90,7 @@ func (t *Table) write(ctx context.Context, day *sealed.Day, batches []segment.Ba
 	for i, b := range batches {
 		ids[i] = b.ID
 	}
-	content, err := sealed.Build(ctx, shelf.Store, t.project, day.Number, ids, columns)
+	content, err := shelf.Build(ctx, t.project, day.Number, ids, columns)
 	if err != nil {
 		return err
 	}

@@ -105,7 +105,7 @@ func (s *Shelf) eachSealed(ctx context.Context, project string, from, to int32, 
 		}
 		ids := slices.Concat(named[day.Number], batchesIn(stored, day.Segment(project)))
 		slices.Sort(ids)
-		built, err := Build(ctx, s.Store, project, day.Number, slices.Compact(ids), columnsIn(stored))
+		built, err := s.Build(ctx, project, day.Number, slices.Compact(ids), columnsIn(stored))
 		if err == nil {
 			err = visit(f, stored, built)
 		}

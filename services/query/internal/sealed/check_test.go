@@ -72,7 +72,7 @@ func (a *archive) seal(day int32) *Content {
 	for _, entry := range entries {
 		ids = append(ids, entry.ID)
 	}
-	c, err := Build(a.Context(), a.store, "demo", day, ids, []string{"page_path"})
+	c, err := a.shelf.Build(a.Context(), "demo", day, ids, []string{"page_path"})
 	a.must(err)
 	a.must(a.shelf.Put(a.Context(), c, nil))
 	return c
@@ -217,4 +217,27 @@ func TestTheFirstDayIsADayLikeOthers(t *testing.T) {
 	if m, err := a.shelf.Manifest(t.Context(), "demo"); err != nil || m == nil || len(m.Days) != 3 {
 		t.Errorf("the manifest afterwards: got %+v, %v, want the one with 3 days", m, err)
 	}
+}
+
+// TestNothingErasedMeanwhileIsSealed is a replica that has built a day when
+// somebody erases all of it, and writes only when they are done.
+func TestNothingErasedMeanwhileIsSealed(t *testing.T) {
+	a := newArchive(t)
+	const day, batch = firstDay + 3, "d3-b0"
+	content, err := a.shelf.Build(t.Context(), "demo", day, []string{batch}, nil)
+	a.must(err)
+	var ids []string
+	for i := range 20 {
+		ids = append(ids, fmt.Sprint(batch, "-", i))
+	}
+	a.must(a.store.EraseEvents(t.Context(), "demo", ids, 3000))
+	if err := a.shelf.Put(t.Context(), content, nil); !errors.Is(err, ErrMoved) {
+		t.Errorf("got %v, want %v", err, ErrMoved)
+	}
+	if left, err := a.shelf.stored(t.Context(), "demo", day); err != nil || len(left) > 0 {
+		t.Errorf("%d parts of what was erased are left, %v", len(left), err)
+	}
+	again, err := a.shelf.Build(t.Context(), "demo", day, []string{batch, "d3-b1"}, nil)
+	a.must(err)
+	a.must(a.shelf.Put(t.Context(), again, nil))
 }

@@ -22,6 +22,9 @@ type Content struct {
 	Refs     *segment.Refs
 	Sessions *segment.Sessions
 	Columns  map[string]*segment.Column // by canonical name
+
+	sources []string // the batches it was built from, and
+	erased  int      // how many of their events had been erased before; see Shelf.Put
 }
 
 // Needs is what is asked for of a day beside its base.

@@ -18,6 +18,7 @@ type Store interface {
 	Batches(ctx context.Context, after store.Cursor, limit int) ([]store.Batch, error)
 	PutSegments(ctx context.Context, segments []store.Segment) error
 	Segments(ctx context.Context, project string, from, to int32, names []string, yield func(*store.Segment) error) error
+	ErasedEvents(ctx context.Context, project string, batches []string) ([]string, error)
 	DeleteSegments(ctx context.Context, project string, from, to int32, names []string) (int, error)
 }
 
@@ -52,7 +53,7 @@ func (s *Shelf) Content(ctx context.Context, day segment.Day, n Needs) (*Content
 	if err != nil {
 		return nil, err
 	}
-	built, err := Build(ctx, s.Store, day.Project, day.Number, ids, n.Columns)
+	built, err := s.Build(ctx, day.Project, day.Number, ids, n.Columns)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +153,34 @@ func (s *Shelf) Clear(ctx context.Context, day segment.Day) error {
 	return nil
 }
 
+// Build makes the content of a day from raw events, to be Put.
+func (s *Shelf) Build(ctx context.Context, project string, day int32, batches, columns []string) (*Content, error) {
+	erased, err := s.erased(ctx, project, batches)
+	if err != nil {
+		return nil, err
+	}
+	c, err := Build(ctx, s.Store, project, day, batches, columns)
+	if err == nil {
+		c.sources, c.erased = batches, erased
+	}
+	return c, err
+}
+
+// erased is how many events of these batches were erased.
+func (s *Shelf) erased(ctx context.Context, project string, batches []string) (n int, err error) {
+	for ids := range slices.Chunk(batches, batchesAtOnce) {
+		events, err := s.Store.ErasedEvents(ctx, project, ids)
+		if err != nil {
+			return 0, fmt.Errorf("look for erased events of project %s: %w", project, err)
+		}
+		n += len(events)
+	}
+	return n, nil
+}
+
 // Put seals these parts of the content, or all that it has when none is named.
+// If events of it were erased since it was built, it is taken back: whoever
+// erased them may have deleted the day's parts before these were written. That is ErrMoved.
 func (s *Shelf) Put(ctx context.Context, c *Content, names []string) error {
 	sealed, err := c.Seal(names)
 	if err != nil {
@@ -164,7 +192,11 @@ func (s *Shelf) Put(ctx context.Context, c *Content, names []string) error {
 			return err
 		}
 	}
-	return nil
+	erased, err := s.erased(ctx, day.Project, c.sources)
+	if err != nil || erased == c.erased {
+		return err
+	}
+	return errors.Join(ErrMoved, s.Clear(ctx, day))
 }
 
 func (s *Shelf) put(ctx context.Context, project string, day int32, name string, data []byte) error {
