@@ -225,7 +225,17 @@ func TestDeadLettersAreReplayedOnce(t *testing.T) {
 	if cursor := page["next_cursor"]; cursor != "b1/0" {
 		t.Fatalf("got the cursor %v, want the first letter's id", cursor)
 	}
-	_, done := r.do(http.MethodPost, "ak_test", list+"/replay", `{}`)
+	_, done := r.do(http.MethodPost, "ak_test", list+"/replay", `{"dry_run": true}`)
+	if done["replayed"] != 1.0 || done["stored"] != 0.0 || len(done["failed"].([]any)) != 1 {
+		t.Errorf("a dry run: got %v, want one that can be read and one that cannot", done)
+	}
+	if _, done = r.do(http.MethodPost, "ak_test", list+"/discard", `{"all": true, "dry_run": true}`); done["discarded"] != 2.0 {
+		t.Errorf("a dry run: got %v, want two", done)
+	}
+	if _, page = r.do(http.MethodGet, "ak_test", list, ""); len(page["dead_letters"].([]any)) != 2 {
+		t.Errorf("after dry runs: got %v, want both letters", page)
+	}
+	_, done = r.do(http.MethodPost, "ak_test", list+"/replay", `{}`)
 	if done["replayed"] != 1.0 || done["stored"] != 1.0 || len(done["failed"].([]any)) != 1 {
 		t.Errorf("got %v, want one stored and one that fails", done)
 	}

@@ -18,6 +18,7 @@ import (
 type deadLetters struct {
 	client ask.Client
 	path   string
+	dry    bool
 }
 
 func deadLettersCommand(ctx context.Context, args []string) error {
@@ -25,18 +26,19 @@ func deadLettersCommand(ctx context.Context, args []string) error {
 	query := flags.String("query", "http://"+allinone.DefaultQueryListen, "`address` of the query service")
 	key := flags.String("key", cmp.Or(os.Getenv("QUERY_ADMIN_KEY"), allinone.DemoAdminKey), "admin key")
 	project := flags.String("project", "*", "project; * is all, and those too broken to tell whose they are")
+	dry := flags.Bool("dry-run", false, "change nothing, say how many letters it would be")
 	flags.Usage = func() {
 		fmt.Fprint(flags.Output(), "Usage: maidian dead-letters [flags] list | replay [ID...] | discard ID...|all\n\n"+
 			"Dead letters are events, or whole messages, that cannot be stored as they are.\n\n")
 		flags.PrintDefaults()
 	}
-	if err := parseFlags(flags, args); err != nil {
+	if err := parse(flags, args, anyWords); err != nil {
 		return err
 	}
 	if flags.NArg() == 0 {
 		return &usageError{"dead-letters needs a word: list, replay or discard"}
 	}
-	d := deadLetters{ask.Client{URL: *query, Key: *key}, "/api/v1/admin/projects/" + url.PathEscape(*project) + "/dead-letters"}
+	d := deadLetters{ask.Client{URL: *query, Key: *key}, "/api/v1/admin/projects/" + url.PathEscape(*project) + "/dead-letters", *dry}
 	ids := flags.Args()[1:]
 	switch flags.Arg(0) {
 	case "list":
@@ -90,10 +92,14 @@ func (d deadLetters) replay(ctx context.Context, ids []string) error {
 		Replayed, Stored, Duplicates int
 		Failed                       []struct{ ID, Reason string }
 	}
-	if err := d.client.Do(ctx, http.MethodPost, d.path+"/replay", map[string]any{"ids": ids, "all": len(ids) == 0}, &done); err != nil {
+	if err := d.client.Do(ctx, http.MethodPost, d.path+"/replay", map[string]any{"ids": ids, "all": len(ids) == 0, "dry_run": d.dry}, &done); err != nil {
 		return err
 	}
-	fmt.Printf("%d replayed: %d events stored, %d duplicates\n", done.Replayed, done.Stored, done.Duplicates)
+	if d.dry {
+		fmt.Printf("%d can be read and would be tried\n", done.Replayed)
+	} else {
+		fmt.Printf("%d replayed: %d events stored, %d duplicates\n", done.Replayed, done.Stored, done.Duplicates)
+	}
 	for _, f := range done.Failed {
 		fmt.Printf("%s stays: %s\n", f.ID, f.Reason)
 	}
@@ -108,10 +114,15 @@ func (d deadLetters) discard(ctx context.Context, ids []string) error {
 	if len(ids) == 1 && ids[0] == "all" {
 		selection = map[string]any{"all": true}
 	}
+	selection["dry_run"] = d.dry
 	var done struct{ Discarded int }
 	if err := d.client.Do(ctx, http.MethodPost, d.path+"/discard", selection, &done); err != nil {
 		return err
 	}
-	fmt.Printf("%d discarded\n", done.Discarded)
+	if d.dry {
+		fmt.Printf("%d would be discarded\n", done.Discarded)
+	} else {
+		fmt.Printf("%d discarded\n", done.Discarded)
+	}
 	return nil
 }

@@ -101,6 +101,9 @@ func usage(w io.Writer) {
 	fmt.Fprint(w, "\nmaidian COMMAND -help lists a command's flags.\n")
 }
 
+// anyWords is how many words a command takes that counts them itself.
+const anyWords = -1
+
 // parse reads a command's flags, before and behind its words, and checks that
 // there are as many words as it takes.
 func parse(flags *flag.FlagSet, args []string, words int) error {
@@ -120,7 +123,7 @@ func parse(flags *flag.FlagSet, args []string, words int) error {
 	switch {
 	case flags.NArg() < words:
 		return &usageError{fmt.Sprintf("%s needs %d more argument(s); maidian %s -help", flags.Name(), words-flags.NArg(), flags.Name())}
-	case flags.NArg() > words:
+	case words != anyWords && flags.NArg() > words:
 		return &usageError{fmt.Sprintf("%s does not know what to do with %q", flags.Name(), flags.Arg(words))}
 	}
 	return nil

@@ -320,6 +320,8 @@ func TestDeadLettersAreListedReplayedAndDiscarded(t *testing.T) {
 		{[]string{"list"}, ""},
 		{[]string{"replay"}, "0 replayed: 0 events stored, 0 duplicates\n"},
 		{[]string{"discard", "all"}, "0 discarded\n"},
+		{[]string{"-dry-run", "replay"}, "0 can be read and would be tried\n"},
+		{[]string{"discard", "all", "-dry-run"}, "0 would be discarded\n"},
 	} {
 		p := maidian(t, append([]string{"dead-letters", "-query", "http://" + at.query}, tt.words...)...)
 		if code := p.exit(); code != 0 || p.text() != tt.want {

@@ -36,8 +36,9 @@ type DeadLetterPage struct {
 
 // Selection says which of a project's dead letters are meant.
 type Selection struct {
-	IDs []string `json:"ids"`
-	All bool     `json:"all"`
+	IDs    []string `json:"ids"`
+	All    bool     `json:"all"`
+	DryRun bool     `json:"dry_run"` // change nothing, say what would become of them
 }
 
 // Replayed is what became of dead letters that were tried again.
@@ -93,6 +94,10 @@ func (a *Admin) Discard(ctx context.Context, project string, s Selection) (int, 
 	}
 	discarded := 0
 	err := a.each(ctx, project, s, func(letters []store.DeadLetter) error {
+		if s.DryRun {
+			discarded += len(letters)
+			return nil
+		}
 		n, err := a.store.DeleteDeadLetters(ctx, idsOf(letters))
 		discarded += n
 		return err
@@ -105,7 +110,7 @@ func (a *Admin) Discard(ctx context.Context, project string, s Selection) (int, 
 
 // Replay stores the events of dead letters, as the consumer would have, and
 // removes the letters. Without ids it takes all. A letter that still cannot be
-// read or stored stays.
+// read or stored stays. A dry run only tells which can be read.
 func (a *Admin) Replay(ctx context.Context, project string, s Selection) (*Replayed, error) {
 	if err := a.mustExist(ctx, project); err != nil {
 		return nil, err
@@ -113,7 +118,7 @@ func (a *Admin) Replay(ctx context.Context, project string, s Selection) (*Repla
 	done := &Replayed{Failed: []Failed{}}
 	err := a.each(ctx, project, s, func(letters []store.DeadLetter) error {
 		for _, l := range letters {
-			if err := a.replay(ctx, l, done); err != nil {
+			if err := a.replay(ctx, l, s.DryRun, done); err != nil {
 				return fmt.Errorf("replay dead letter %s: %w", l.ID, err)
 			}
 		}
@@ -125,10 +130,14 @@ func (a *Admin) Replay(ctx context.Context, project string, s Selection) (*Repla
 // replay stores one letter's events under a batch id made from the letter's
 // own id, so that a replay that was cut short is taken up again and not
 // counted twice. The letter goes last.
-func (a *Admin) replay(ctx context.Context, l store.DeadLetter, done *Replayed) error {
+func (a *Admin) replay(ctx context.Context, l store.DeadLetter, dry bool, done *Replayed) error {
 	events, sources, err := eventsOf(l, event.TimeOf(a.now()))
 	if err != nil {
 		done.Failed = append(done.Failed, Failed{l.ID, err.Error()})
+		return nil
+	}
+	if dry {
+		done.Replayed++
 		return nil
 	}
 	outcomes, err := a.store.InsertEvents(ctx, events)
