@@ -525,6 +525,21 @@ func TestAJobThatCannotBeDoneIsGivenUpAndHoldsUpNobody(t *testing.T) {
 	f.wantLeft()
 }
 
+func TestAJobThatCannotBeReadHoldsUpNobody(t *testing.T) {
+	f := newFixture(t)
+	f.write(does("1", "ann", "", 1))
+	odd := store.Job{ID: "job_odd", Project: "shop", Kind: erase.Kind, State: store.JobWaiting, CreatedAt: start, Task: []byte("{")}
+	if err := f.CreateJob(t.Context(), odd); err != nil {
+		t.Fatal(err)
+	}
+	next := f.ask(erase.Subject{UserID: "ann"})
+	f.replica(f.Store)
+	if job := f.finished(odd.ID); job.State != store.JobFailed || job.Error == "" {
+		t.Errorf("got %s %q, want failed and why", job.State, job.Error)
+	}
+	f.wantDone(next, map[string]int{"events": 1, "batches": 1})
+}
+
 func TestAJobInOtherHandsIsLeftToThem(t *testing.T) {
 	f := newFixture(t)
 	f.write(does("1", "ann", "", 1))

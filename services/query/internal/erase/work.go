@@ -3,6 +3,7 @@ package erase
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -49,11 +50,12 @@ type work struct {
 	task task
 }
 
-// take makes the job this process's own.
+// take makes the job this process's own. One that cannot be read never will be: it ends here, and holds up nobody.
 func (e *Eraser) take(ctx context.Context, job *store.Job) (*work, error) {
 	w := &work{Eraser: e, job: *job}
 	if err := json.Unmarshal(job.Task, &w.task); err != nil {
-		return nil, fmt.Errorf("read what job %s is to do: %w", job.ID, err)
+		err = fmt.Errorf("read what job %s is to do: %w", job.ID, err)
+		return nil, errors.Join(err, w.finish(ctx, store.JobFailed, err.Error()))
 	}
 	return w, w.save(ctx, func() {
 		w.job.State = store.JobRunning
