@@ -51,7 +51,7 @@ func (s *Shelf) Verify(ctx context.Context, project string, from, to int32, yiel
 // loses its parts, so that the service builds and seals it as it is now.
 func (s *Shelf) Rebuild(ctx context.Context, project string, from, to int32, yield func(Finding) error) error {
 	return s.eachSealed(ctx, project, from, to, func(f *Finding, _ map[string][]byte, built *Content) error {
-		if _, err := s.Store.DeleteSegments(ctx, project, f.Day.Number, f.Day.Number, f.partNames(built)); err != nil {
+		if _, err := s.Store.DeleteSegments(ctx, project, f.Day.Number, f.Day.Number, built.needs().names()); err != nil {
 			return err
 		}
 		f.Parts, f.Bytes = 0, 0
@@ -60,26 +60,22 @@ func (s *Shelf) Rebuild(ctx context.Context, project string, from, to int32, yie
 			return yield(*f)
 		}
 		parts, err := built.Seal(nil)
-		for _, part := range parts {
-			if err == nil {
-				err = s.put(ctx, project, f.Day.Number, part.Name, part.Data)
-			}
-			f.Parts, f.Bytes = f.Parts+1, f.Bytes+len(part.Data)
+		if err == nil {
+			err = s.write(ctx, built, parts)
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrMoved):
+			f.Wrong = append(f.Wrong, err)
+			return yield(*f)
+		case err != nil:
 			return err
+		}
+		f.Parts = len(parts)
+		for _, part := range parts {
+			f.Bytes += len(part.Data)
 		}
 		return yield(*f)
 	})
-}
-
-// partNames are those of all parts that the content has.
-func (f *Finding) partNames(c *Content) []string {
-	n := Needs{Refs: true, Sessions: true}
-	for name := range c.Columns {
-		n.Columns = append(n.Columns, name)
-	}
-	return n.names()
 }
 
 // eachSealed visits the days that the project's manifest says are sealed, with

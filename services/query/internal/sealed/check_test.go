@@ -1,6 +1,7 @@
 package sealed
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -226,11 +227,7 @@ func TestNothingErasedMeanwhileIsSealed(t *testing.T) {
 	const day, batch = firstDay + 3, "d3-b0"
 	content, err := a.shelf.Build(t.Context(), "demo", day, []string{batch}, nil)
 	a.must(err)
-	var ids []string
-	for i := range 20 {
-		ids = append(ids, fmt.Sprint(batch, "-", i))
-	}
-	a.must(a.store.EraseEvents(t.Context(), "demo", ids, 3000))
+	a.erase(batch)
 	if err := a.shelf.Put(t.Context(), content, nil); !errors.Is(err, ErrMoved) {
 		t.Errorf("got %v, want %v", err, ErrMoved)
 	}
@@ -240,4 +237,37 @@ func TestNothingErasedMeanwhileIsSealed(t *testing.T) {
 	again, err := a.shelf.Build(t.Context(), "demo", day, []string{batch, "d3-b1"}, nil)
 	a.must(err)
 	a.must(a.shelf.Put(t.Context(), again, nil))
+}
+
+// eraser erases a batch right before the first part of a day is written.
+type eraser struct {
+	Store
+	erase func()
+}
+
+func (e *eraser) PutSegments(ctx context.Context, segments []store.Segment) error {
+	if e.erase != nil {
+		e.erase()
+		e.erase = nil
+	}
+	return e.Store.PutSegments(ctx, segments)
+}
+
+// TestNothingErasedMeanwhileIsRebuilt is a rebuilding during which somebody erases.
+func TestNothingErasedMeanwhileIsRebuilt(t *testing.T) {
+	a := newArchive(t)
+	a.shelf.Store = &eraser{a.store, func() { a.erase("d1-b0") }}
+	a.want(a.rebuild(firstDay+1, firstDay+1), "1: 60 rows in 0 parts, "+ErrMoved.Error()+" ("+ErrMoved.Error()+")")
+	if left, err := a.shelf.stored(t.Context(), "demo", firstDay+1); err != nil || len(left) > 0 {
+		t.Errorf("%d parts of what was erased are left, %v", len(left), err)
+	}
+}
+
+// erase erases all events of a batch.
+func (a *archive) erase(batch string) {
+	var ids []string
+	for i := range 20 {
+		ids = append(ids, fmt.Sprint(batch, "-", i))
+	}
+	a.must(a.store.EraseEvents(a.Context(), "demo", ids, 3000))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/maidian/maidian/pkg/store"
@@ -114,27 +115,15 @@ func (s *Shelf) batchesOf(ctx context.Context, day segment.Day) ([]string, error
 	return ids, err
 }
 
-// page is how many entries of the journal are read at a time.
-const page = 1000
-
 // Entries are those of the project's journal that have, or may have, events of these days.
 func (s *Shelf) Entries(ctx context.Context, project string, of func(day int32) bool) (entries []store.Batch, err error) {
-	var after store.Cursor
-	for {
-		some, err := s.Store.Batches(ctx, after, page)
-		if err != nil {
-			return nil, fmt.Errorf("read the journal: %w", err)
+	err = store.EachBatch(ctx, s.Store, store.Cursor{}, func(entry *store.Batch) error {
+		if entry.Project == project && entry.Stored > 0 && (len(entry.Days) == 0 || slices.ContainsFunc(entry.Days, of)) {
+			entries = append(entries, *entry)
 		}
-		for _, entry := range some {
-			after = store.After(entry)
-			if entry.Project == project && entry.Stored > 0 && (len(entry.Days) == 0 || slices.ContainsFunc(entry.Days, of)) {
-				entries = append(entries, entry)
-			}
-		}
-		if len(some) < page {
-			return entries, nil
-		}
-	}
+		return nil
+	})
+	return entries, err
 }
 
 // Sound says whether a day's parts, and those of these columns, are in the store as they should be.
@@ -182,12 +171,16 @@ func (s *Shelf) erased(ctx context.Context, project string, batches []string) (n
 // If events of it were erased since it was built, it is taken back: whoever
 // erased them may have deleted the day's parts before these were written. That is ErrMoved.
 func (s *Shelf) Put(ctx context.Context, c *Content, names []string) error {
-	sealed, err := c.Seal(names)
+	parts, err := c.Seal(names)
 	if err != nil {
 		return err
 	}
+	return s.write(ctx, c, parts)
+}
+
+func (s *Shelf) write(ctx context.Context, c *Content, parts []Part) error {
 	day := c.Base.Day
-	for _, part := range sealed {
+	for _, part := range parts {
 		if err := s.put(ctx, day.Project, day.Number, part.Name, part.Data); err != nil {
 			return err
 		}
@@ -293,6 +286,11 @@ func (n Needs) names() []string {
 		names = append(names, segment.ColumnName(column))
 	}
 	return names
+}
+
+// needs are all that the content has.
+func (c *Content) needs() Needs {
+	return Needs{Refs: c.Refs != nil, Sessions: c.Sessions != nil, Columns: slices.Sorted(maps.Keys(c.Columns))}
 }
 
 // missing are the parts that the content lacks of what was needed.
