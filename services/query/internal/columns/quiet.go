@@ -201,24 +201,24 @@ func (e *edition) fly(ctx context.Context, v *View, mine []*piece) (err error) {
 	return err
 }
 
-// land keeps a piece that was read, or forgets one that was not.
+// land keeps a piece that was read, or forgets one that was not. Whoever finds
+// it landed finds it counted, too.
 func (e *edition) land(p *piece) {
 	q := e.quiet
-	q.mu.Lock()
-	keep := p.err == nil && !q.retired
 	p.resident = &resident{leave: func() { e.leave(p) }}
 	p.resident.touch()
-	if !keep {
+	q.mu.Lock()
+	keep := p.err == nil && !q.retired
+	if keep {
+		e.table.tables.cache.count(p.resident, p.bytes())
+	} else {
 		delete(q.pieces, p.key)
 	}
+	close(p.done)
 	q.mu.Unlock()
-	switch {
-	case keep:
-		e.table.tables.cache.count(p.resident, p.bytes())
-	case p.column != nil:
+	if !keep {
 		e.table.letGo(p)
 	}
-	close(p.done)
 }
 
 // leave lets a piece out of memory.
@@ -360,46 +360,48 @@ func (p *placed) row(i int) int {
 
 // place orders a content's rows by the users whom identities have.
 func (t *Table) place(ctx context.Context, c *sealed.Content, users []uint32) (*placed, error) {
-	identities, kinds, err := t.known(c.Base)
+	t.mu.Lock()
+	k, err := t.known(c)
+	t.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	return t.placeKnown(ctx, known{c, identities, kinds}, users)
+	return t.placeKnown(ctx, k, users)
 }
 
 func (t *Table) placeKnown(ctx context.Context, k known, users []uint32) (*placed, error) {
-	c, kinds := k.Content, k.kinds
-	p := &placed{content: c, identities: k.identities}
+	return k.place(users, func() error {
+		with, err := t.tables.shelf.Content(ctx, k.Base.Day, sealed.Needs{Refs: true}) // ErrMoved would have come before
+		if err == nil {
+			k.Batches, k.Refs = with.Batches, with.Refs
+		}
+		return err
+	})
+}
+
+// known is a content whose identities and types were all met when the day was added or restored.
+func (t *Table) known(c *sealed.Content) (known, error) {
+	identities, err := t.people.known(c.Base)
+	return known{c, identities, t.kinds.all(c.Base.Types)}, err
+}
+
+// place orders the rows by the users whom identities have; it asks for refs
+// where these decide and are not there.
+func (k known) place(users []uint32, askRefs func() error) (*placed, error) {
 	of := make([]uint32, len(k.identities))
 	for i, identity := range k.identities {
 		of[i] = users[identity]
 	}
-	rows, tied := arrangeSealed(c.Base, of)
-	if tied && c.Refs == nil {
-		with, err := t.tables.shelf.Content(ctx, c.Base.Day, sealed.Needs{Refs: true}) // ErrMoved would have come before
-		if err != nil {
+	rows, tied := arrangeSealed(k.Base, of)
+	if tied && k.Refs == nil {
+		if err := askRefs(); err != nil {
 			return nil, err
 		}
-		c.Batches, c.Refs = with.Batches, with.Refs
 	}
 	if tied {
-		settleSealed(c, of, rows)
+		settleSealed(k.Content, of, rows)
 	}
-	p.rows = rows
-	p.core = coreOf(c.Base, kinds, of, rows)
-	return p, nil
-}
-
-// known are the numbers of a base's identities and types, all of which were
-// met when the day was added or restored.
-func (t *Table) known(b *segment.Base) (identities, kinds []uint32, err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	identities, err = t.people.known(b)
-	for _, name := range b.Types {
-		kinds = append(kinds, t.kinds.number(name))
-	}
-	return identities, kinds, err
+	return &placed{content: k.Content, core: coreOf(k.Base, k.kinds, of, rows), identities: k.identities, rows: rows}, nil
 }
 
 // known are the numbers of a base's identities.

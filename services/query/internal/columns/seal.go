@@ -274,10 +274,7 @@ func (t *Table) replace(h *hot, content *sealed.Content) error {
 
 // registerLocked makes known whom and what a day names, and returns their numbers.
 func (t *Table) registerLocked(b *segment.Base) (identities, kinds []uint32) {
-	identities = t.people.register(b)
-	for _, name := range b.Types {
-		kinds = append(kinds, t.kinds.number(name))
-	}
+	identities, kinds = t.people.register(b), t.kinds.all(b.Types)
 	if b.Day.Rows > 0 {
 		if newest := b.Day.Start() + event.Time(slices.Max(b.Times)); t.rows == 0 || newest > t.newest {
 			t.newest = newest

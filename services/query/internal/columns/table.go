@@ -374,6 +374,14 @@ func (k *kinds) number(name string) uint32 {
 	return n
 }
 
+func (k *kinds) all(names []string) []uint32 {
+	numbers := make([]uint32, len(names))
+	for i, name := range names {
+		numbers[i] = k.number(name)
+	}
+	return numbers
+}
+
 // settle brings rank up to date.
 func (k *kinds) settle() {
 	if len(k.rank) == len(k.names) {

@@ -182,24 +182,11 @@ func (t *Table) awaken(h *hot, content *sealed.Content) error {
 
 // placeLocked orders a content by the users of now; the content has all parts.
 func (t *Table) placeLocked(c *sealed.Content) (*placed, error) {
-	identities, err := t.people.known(c.Base)
+	k, err := t.known(c)
 	if err != nil {
 		return nil, err
 	}
-	p := &placed{content: c, identities: identities}
-	of, kinds := make([]uint32, len(identities)), make([]uint32, len(c.Base.Types))
-	for i, identity := range identities {
-		of[i] = t.people.users[identity]
-	}
-	for i, name := range c.Base.Types {
-		kinds[i] = t.kinds.number(name)
-	}
-	var tied bool
-	if p.rows, tied = arrangeSealed(c.Base, of); tied {
-		settleSealed(c, of, p.rows)
-	}
-	p.core = coreOf(c.Base, kinds, of, p.rows)
-	return p, nil
+	return k.place(t.people.users, nil)
 }
 
 // whole is the edition of a content with all parts.
