@@ -197,18 +197,8 @@ func accountsOf(b *store.Batch) []store.Account {
 
 // journal calls yield for every entry that was written since a moment, of all projects.
 func journal(ctx context.Context, s Store, since event.Time, yield func(*store.Batch)) error {
-	const page = 1000
-	for at := (store.Cursor{WrittenAt: since}); ; {
-		entries, err := s.Batches(ctx, at, page)
-		if err != nil {
-			return fmt.Errorf("read the journal: %w", err)
-		}
-		for i := range entries {
-			at = store.After(entries[i])
-			yield(&entries[i])
-		}
-		if len(entries) < page {
-			return nil
-		}
-	}
+	return store.EachBatch(ctx, s, store.Cursor{WrittenAt: since}, func(entry *store.Batch) error {
+		yield(entry)
+		return nil
+	})
 }
