@@ -10,6 +10,13 @@ import (
 // Time is milliseconds since 1970-01-01T00:00:00Z. Zero means absent.
 type Time int64
 
+// Earliest and Latest end what clients' times may be: the years 1 to 9999, which
+// every program reads that is given a time as text.
+const (
+	Earliest Time = -62135596800000
+	Latest   Time = 253402300799999
+)
+
 // TimeOf cuts t to milliseconds.
 func TimeOf(t time.Time) Time { return Time(t.UnixMilli()) }
 

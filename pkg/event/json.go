@@ -18,6 +18,8 @@ import (
 type cursor struct {
 	s string
 	i int
+
+	halved bool // has passed half of a surrogate pair without the other
 }
 
 // maxNesting bounds recursion on hostile bodies; properties allow far less.
@@ -188,15 +190,26 @@ func (c *cursor) escape() (int, error) {
 		if !utf16.IsSurrogate(r) {
 			return 6, nil
 		}
-		// A lone half has no meaning and would not come back as it was sent.
-		if len(rest) >= 12 && rest[6:8] == `\u` {
-			if low, ok := hex4(rest[8:]); ok && utf16.DecodeRune(r, low) != utf8.RuneError {
-				return 12, nil
-			}
+		if _, whole := paired(r, rest[6:]); whole {
+			return 12, nil
 		}
-		return 0, c.fail("%s is half of a surrogate pair", rest[:6])
+		c.halved = true
+		return 6, nil
 	}
 	return 0, c.fail("unknown escape %q", rest[:2])
+}
+
+// paired is the character that half of a surrogate pair makes with the escape
+// behind it. A half alone means nothing: browsers send one where a script cut a
+// text inside an emoji. It becomes U+FFFD, as with any encoder of UTF-8, and the
+// event is kept.
+func paired(half rune, rest string) (r rune, whole bool) {
+	if len(rest) < 6 || rest[:2] != `\u` {
+		return utf8.RuneError, false
+	}
+	low, ok := hex4(rest[2:])
+	r = utf16.DecodeRune(half, low)
+	return r, ok && r != utf8.RuneError
 }
 
 func hex4(s string) (rune, bool) {
@@ -222,9 +235,10 @@ func unescape(raw string) string {
 		case 'u':
 			r, _ := hex4(raw[i+2:])
 			if i += 6; utf16.IsSurrogate(r) {
-				low, _ := hex4(raw[i+2:])
-				r = utf16.DecodeRune(r, low)
-				i += 6
+				var whole bool
+				if r, whole = paired(r, raw[i:]); whole {
+					i += 6
+				}
 			}
 			b.WriteRune(r)
 			raw = raw[i:]
@@ -291,6 +305,7 @@ func (c *cursor) literal() (string, error) {
 type shape struct {
 	depth  int    // 1 for {} or []
 	spaced bool   // has white space between its tokens
+	halved bool   // has half of a surrogate pair in a text
 	fault  string // a rule of ours that it breaks, in words
 }
 
@@ -298,7 +313,9 @@ type shape struct {
 func (c *cursor) value(s *shape) (string, error) {
 	c.next()
 	start := c.i
+	c.halved = false
 	err := c.element(s, 0)
+	s.halved = c.halved
 	return c.s[start:c.i], err
 }
 
@@ -421,16 +438,21 @@ func (k *keySet) add(key string) (isNew bool) {
 	return true
 }
 
-// compact removes the white space between the tokens of valid JSON.
+// compact removes the white space between the tokens of valid JSON, and puts
+// U+FFFD in the place of halves of surrogate pairs.
 func compact(s string) string {
 	out := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
 		switch s[i] {
 		case ' ', '\n', '\t', '\r':
 		case '"':
-			c := cursor{s, i}
-			_, _, _ = c.quoted() // valid already
-			out = append(out, s[i:c.i]...)
+			c := cursor{s: s, i: i}
+			raw, _, _ := c.quoted() // valid already
+			if c.halved {
+				out = appendQuoted(out, unescape(raw))
+			} else {
+				out = append(out, s[i:c.i]...)
+			}
 			i = c.i - 1
 		default:
 			out = append(out, s[i])

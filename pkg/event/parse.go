@@ -14,12 +14,11 @@ import (
 
 // Limits of what a client may send.
 const (
-	MaxBatch      = 1000            // events in a request
-	MaxEvent      = 64 << 10        // bytes of an event's JSON
-	MaxProperties = 32 << 10        // bytes of properties' JSON, without white space
-	maxDepth      = 8               // of properties, itself included
-	maxKeys       = 256             // in one object of properties
-	maxMillis     = 253402300799999 // the end of year 9999
+	MaxBatch      = 1000     // events in a request
+	MaxEvent      = 64 << 10 // bytes of an event's JSON
+	MaxProperties = 32 << 10 // bytes of properties' JSON, without white space
+	maxDepth      = 8        // of properties, itself included
+	maxKeys       = 256      // in one object of properties
 )
 
 // Request is what a client sent.
@@ -338,7 +337,7 @@ func (p *parser) extra(key string) error {
 }
 
 func (p *parser) part(field string, add part, s shape) {
-	if s.spaced {
+	if s.spaced || s.halved {
 		add.raw = compact(add.raw)
 	}
 	switch {
@@ -469,17 +468,19 @@ func momentOf(raw string) (t Time, why string) {
 	if raw[0] == '"' {
 		s := valueOf(raw).Text
 		at, err := time.Parse(time.RFC3339, strings.ToUpper(s))
-		if err != nil || at.UnixMilli() > maxMillis {
+		if err != nil || !possible(TimeOf(at)) {
 			return 0, fmt.Sprintf("%s, got %.80q", want, s)
 		}
 		return given(TimeOf(at)), ""
 	}
 	ms, err := strconv.ParseFloat(raw, 64)
-	if err != nil || math.Abs(ms) > maxMillis {
+	if err != nil || ms < float64(Earliest) || ms > float64(Latest) {
 		return 0, fmt.Sprintf("%s, got %.40s", want, raw)
 	}
 	return given(Time(ms)), ""
 }
+
+func possible(t Time) bool { return t >= Earliest && t <= Latest }
 
 func given(t Time) Time {
 	if t == 0 {

@@ -113,7 +113,12 @@ func (c *cursor) wireField(e *Event, f *Field) (err error) {
 		if b != '{' {
 			return c.fail("%s must be an object, got %s", f.Name, c.here())
 		}
-		*f.text(e), err = c.value(&shape{})
+		var s shape
+		var raw string
+		if raw, err = c.value(&s); s.halved {
+			raw = compact(raw)
+		}
+		*f.text(e) = raw
 	}
 	return err
 }

@@ -27,7 +27,7 @@ func (en *Enricher) clock(v *Visit, e *event.Event) {
 		e.Timestamp += skew
 		en.counts.shifted.Inc()
 	}
-	if e.Timestamp > v.ReceivedAt+horizon {
+	if e.Timestamp > v.ReceivedAt+horizon || e.Timestamp < event.Earliest { // shifted out of what is a time
 		e.Timestamp = v.ReceivedAt
 		en.counts.ahead.Inc()
 	}
