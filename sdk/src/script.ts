@@ -1,9 +1,32 @@
-import * as maidian from './index.js';
+import * as core from './core.js';
+import type { LoadOverlay } from './debug.js';
 import type { Options } from './options.js';
 import { safely } from './safely.js';
+import { start } from './start.js';
 
 /** A call that the stub took down before this script had loaded. */
 type EarlyCall = [name: string, args: unknown[], at: number];
+
+interface Page {
+  maidian?: Partial<typeof core> & { q?: EarlyCall[]; openOverlay?: Awaited<ReturnType<LoadOverlay>> };
+  trustedTypes?: { createPolicy(name: string, rules: { createScriptURL(url: string): string }): typeof rules };
+}
+const page = window as unknown as Page;
+const tag = document.currentScript;
+
+/** The overlay stands beside this script, and needs no more permission than this script did. */
+const loadOverlay: LoadOverlay = () =>
+  new Promise((loaded) => {
+    const { src, nonce } = tag as HTMLScriptElement;
+    const rules = { createScriptURL: (url: string) => new URL('sdk-overlay.js', url).href };
+    const script = document.createElement('script');
+    script.nonce = nonce;
+    script.src = (page.trustedTypes?.createPolicy('maidian', rules) ?? rules).createScriptURL(src);
+    script.onload = () => page.maidian?.openOverlay && loaded(page.maidian.openOverlay);
+    document.head.append(script);
+  });
+
+const maidian = { ...core, initTracking: (options: Options) => start(options, loadOverlay) };
 
 /** The options that stand on the script tag itself, as data attributes. */
 const optionsOf = ({ src, dataset }: HTMLScriptElement): Options => {
@@ -29,14 +52,12 @@ const replay = safely(([name, args, at]: EarlyCall) => {
   (maidian as unknown as Record<string, (...args: unknown[]) => void>)[name](...call);
 });
 
-const start = safely(() => {
-  const page = window as unknown as { maidian?: { q?: EarlyCall[]; getTracking?: unknown } };
+const install = safely(() => {
   const before = page.maidian;
   if (before && !before.q) return; // loaded twice
-  page.maidian = { ...maidian };
-  const script = document.currentScript;
-  if (script instanceof HTMLScriptElement && script.dataset.apiKey) maidian.initTracking(optionsOf(script));
+  page.maidian = maidian;
+  if (tag instanceof HTMLScriptElement && tag.dataset.apiKey) maidian.initTracking(optionsOf(tag));
   before?.q?.forEach(replay);
 });
 
-start();
+install();

@@ -24,7 +24,7 @@ export type Watcher = (fate: Fate, events: Fields[], why?: string) => void;
 export type Track = (type: string, fields?: Fields) => void;
 
 /** Something that tracks by itself: starts when called, and returns how to stop it. */
-export type Capture = (page: { track: Track; navigation: Navigation }) => Undo;
+export type Capture = (page: { track: Track; navigation: Navigation; watch: Tracking['watch'] }) => Undo;
 
 export interface Tracking {
   trackEvent: Track;
@@ -85,9 +85,14 @@ export const startTracking = (options: Options, captures: Capture[]): Tracking =
     delivery.add(JSON.stringify(event));
   });
 
+  const watch = (watcher: Watcher): Undo => {
+    watchers.add(watcher);
+    return () => watchers.delete(watcher);
+  };
+
   const undo: Undo[] = [() => delivery.stop(), () => navigation.stop()];
   whenShown(() => {
-    captures.forEach((capture) => undo.push(capture({ track: trackEvent, navigation })));
+    captures.forEach((capture) => undo.push(capture({ track: trackEvent, navigation, watch })));
     undo.push(onHidden(safely(delivery.flushOnHide))); // last, so that what the captures say on leaving goes along
   });
 
@@ -98,10 +103,7 @@ export const startTracking = (options: Options, captures: Capture[]): Tracking =
     getSessionId: session,
     forceFlush: delivery.flush,
     getQueueLength: delivery.length,
-    watch: (watcher) => {
-      watchers.add(watcher);
-      return () => watchers.delete(watcher);
-    },
+    watch,
     stop: inOneGo(undo),
   };
 };

@@ -2,19 +2,21 @@
 import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
-import { bundle, script, served } from '../scripts/build.js';
+import { assets, bundle, script, scripts } from '../scripts/build.js';
 import { getQueueLength, initTracking, shutdown, trackEvent } from '../src/index.js';
 import { SDK } from '../src/tracking.js';
 
 const KiB = 1024;
 const gzipped = (text: string) => gzipSync(text, { level: 9 }).length;
 
-test('the script that the collector serves is the one built from this source', async () => {
-  expect(readFileSync(served, 'utf8') === (await script()), 'stale: run `npm run build` and commit').toBe(true);
+test.each(Object.keys(scripts))('the collector’s %s is the one built from this source', async (name) => {
+  const fresh = readFileSync(`${assets}/${name}`, 'utf8') === (await script(name));
+  expect(fresh, 'stale: run `npm run build` and commit').toBe(true);
 });
 
 test.each([
-  ['the whole script', 6, () => script()],
+  ['the whole script', 8, () => script()],
+  ['the overlay', 2, () => script('sdk-overlay.js')],
   [
     'the core, without anything automatic',
     4.25,

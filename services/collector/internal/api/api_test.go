@@ -462,12 +462,12 @@ func TestASlowBodyEnds(t *testing.T) {
 }
 
 func TestScriptIsCachedAndPacked(t *testing.T) {
-	script, err := assets.ReadFile("assets/sdk.js")
-	if err != nil {
-		t.Skip("skipped: the SDK is not built")
-	}
 	c := start(t)
-	for _, path := range []string{"/sdk.js", "/tracking_sdk.js"} {
+	for path, name := range map[string]string{"/sdk.js": "sdk.js", "/tracking_sdk.js": "sdk.js", "/sdk-overlay.js": "sdk-overlay.js"} {
+		script, err := assets.ReadFile("assets/" + name)
+		if err != nil {
+			t.Skip("skipped: the SDK is not built")
+		}
 		plain := c.send(request{method: "GET", path: path})
 		if plain.status != 200 || plain.body != string(script) || !strings.HasPrefix(plain.header.Get("Content-Type"), "text/javascript") || plain.header.Get("Cache-Control") == "" {
 			t.Fatalf("%s: got %d, %d bytes, %v", path, plain.status, len(plain.body), plain.header)

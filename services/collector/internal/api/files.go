@@ -26,14 +26,16 @@ var openAPI []byte
 
 // files adds the routes of files.
 func (a *API) files(e *gin.Engine) error {
-	script, err := embedded("sdk.js", "text/javascript; charset=utf-8")
-	if err != nil {
-		return err
+	for route, name := range map[string]string{
+		"/sdk.js": "sdk.js", "/tracking_sdk.js": "sdk.js", "/sdk-overlay.js": "sdk-overlay.js",
+	} {
+		script, err := embedded(name, "text/javascript; charset=utf-8")
+		if err != nil {
+			return err
+		}
+		e.GET(route, script.serve)
+		e.HEAD(route, script.serve)
 	}
-	e.GET("/sdk.js", script.serve)
-	e.HEAD("/sdk.js", script.serve)
-	e.GET("/tracking_sdk.js", script.serve)
-	e.HEAD("/tracking_sdk.js", script.serve)
 	document, err := newFile(openAPI, "application/json")
 	if err != nil {
 		return err

@@ -1,0 +1,1 @@
+export const SDK = 'maidian-node/0.1.0';
