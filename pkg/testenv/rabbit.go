@@ -35,6 +35,25 @@ func StartRabbit(t testing.TB) *Rabbit {
 	return &Rabbit{node}
 }
 
+// StartRabbitCluster starts nodes that form a cluster, under the rules of StartRabbit.
+func StartRabbitCluster(t testing.TB, size int) (cluster []*Rabbit) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "maidian-rabbits-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	nodes, err := rabbitnode.StartCluster(dir, size, zap.NewNop())
+	if err != nil {
+		noRabbit(t, err)
+	}
+	for _, n := range nodes {
+		t.Cleanup(n.Close)
+		cluster = append(cluster, &Rabbit{n})
+	}
+	return cluster
+}
+
 func startRabbit() (*rabbitnode.Node, string, error) {
 	dir, err := os.MkdirTemp("", "maidian-rabbit-")
 	if err != nil {

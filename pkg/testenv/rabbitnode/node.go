@@ -9,9 +9,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -25,7 +25,6 @@ import (
 )
 
 const (
-	nodeName    = "maidian@localhost" // known only to the node's own epmd
 	startWithin = 90 * time.Second
 	stopWithin  = 20 * time.Second
 )
@@ -36,15 +35,18 @@ var ErrNotInstalled = errors.New("RabbitMQ is not installed: install the package
 // Node is a RabbitMQ node of our own. Its processes end with this process,
 // however that ends.
 type Node struct {
-	dir  string
-	bin  string // folder of rabbitmq-server and rabbitmqctl
-	log  *zap.Logger
-	lock *os.File
+	name     string // such as maidian@localhost, known only to our own epmd
+	dir      string
+	bin      string // folder of rabbitmq-server and rabbitmqctl
+	settings string // more lines for rabbitmq.conf
+	cookie   string // empty: one of its own
+	log      *zap.Logger
+	lock     *os.File
 
-	port, distPort, epmdPort int
+	port, distPort int
+	epmd           *epmd
 
 	mu   sync.Mutex
-	epmd *process
 	beam *process
 }
 
@@ -76,15 +78,17 @@ func executable(path string) bool {
 // Start starts a node with its data under dir, which is made when missing, and
 // returns once it accepts connections. A second start finds the data again.
 func Start(dir string, log *zap.Logger) (*Node, error) {
-	bin, err := Installed()
-	if err != nil {
+	return start(&Node{name: "maidian@localhost", dir: dir, epmd: &epmd{}, log: log})
+}
+
+func start(n *Node) (_ *Node, err error) {
+	if n.bin, err = Installed(); err != nil {
 		return nil, err
 	}
-	dir, err = filepath.Abs(dir)
-	if err != nil {
+	if n.dir, err = filepath.Abs(n.dir); err != nil {
 		return nil, err
 	}
-	n := &Node{dir: dir, bin: bin, log: log.Named("rabbitnode")}
+	n.log = n.log.Named("rabbitnode")
 	if err := n.prepare(); err != nil {
 		return nil, fmt.Errorf("RabbitMQ's data directory: %w", err)
 	}
@@ -105,7 +109,10 @@ func (n *Node) prepare() (err error) {
 	if n.lock, err = lockFile(filepath.Join(n.dir, "lock")); err != nil {
 		return err
 	}
-	for _, port := range []*int{&n.port, &n.distPort, &n.epmdPort} {
+	for _, port := range []*int{&n.port, &n.distPort, &n.epmd.port} {
+		if *port != 0 { // the epmd of the nodes before it
+			continue
+		}
 		if *port, err = freePort(); err != nil {
 			return err
 		}
@@ -116,27 +123,35 @@ func (n *Node) prepare() (err error) {
 	return n.writeCookie()
 }
 
+// writeCookie writes the secret by which nodes know each other; one that is there stays.
 func (n *Node) writeCookie() error {
 	path := filepath.Join(n.dir, "home", ".erlang.cookie")
-	if _, err := os.Stat(path); err == nil {
+	kept, err := os.ReadFile(path)
+	if err == nil {
+		n.cookie = string(kept)
 		return nil
 	}
-	secret := make([]byte, 16)
-	_, _ = rand.Read(secret) // never fails
-	return os.WriteFile(path, []byte(hex.EncodeToString(secret)), 0o400)
+	if n.cookie == "" {
+		n.cookie = rand.Text()
+	}
+	return os.WriteFile(path, []byte(n.cookie), 0o400)
 }
 
 func (n *Node) write(name, text string) error {
 	return os.WriteFile(filepath.Join(n.dir, name), []byte(text), 0o600)
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+// freePort is below the ports that systems give to outgoing connections, so
+// that nobody has taken it when a node that was stopped starts again.
+func freePort() (port int, err error) {
+	for range 100 {
+		port = 10_000 + mathrand.IntN(20_000)
+		var l net.Listener
+		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return port, l.Close()
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, err
 }
 
 // URL is the address for AMQP clients.
@@ -155,11 +170,11 @@ func (n *Node) Start() error {
 	if n.beam.alive() {
 		return nil
 	}
-	conf := fmt.Sprintf("listeners.tcp.1 = %s\nlog.file.level = warning\nlog.console = false\ndisk_free_limit.absolute = 64MB\n", n.Addr())
+	conf := fmt.Sprintf("listeners.tcp.1 = %s\nlog.file.level = warning\nlog.console = false\ndisk_free_limit.absolute = 64MB\n%s", n.Addr(), n.settings)
 	if err := n.write("conf/rabbitmq.conf", conf); err != nil {
 		return err
 	}
-	if err := n.startEpmd(); err != nil {
+	if err := n.epmd.start(n); err != nil {
 		return err
 	}
 	beam, err := startProcess(n.command("rabbitmq-server"))
@@ -170,24 +185,6 @@ func (n *Node) Start() error {
 	if err := n.await(); err != nil {
 		beam.kill()
 		return fmt.Errorf("start RabbitMQ: %w; its log is in %s", err, filepath.Join(n.dir, "log"))
-	}
-	return nil
-}
-
-// startEpmd starts Erlang's name server for this node alone; without one of
-// ours, Erlang would start one that outlives us.
-func (n *Node) startEpmd() error {
-	if n.epmd.alive() {
-		return nil
-	}
-	path, err := exec.LookPath("epmd")
-	if err != nil {
-		return fmt.Errorf("RabbitMQ needs Erlang's epmd: %w", err)
-	}
-	cmd := exec.Command(path)
-	cmd.Env = n.env()
-	if n.epmd, err = startProcess(cmd); err != nil {
-		return fmt.Errorf("start epmd: %w", err)
 	}
 	return nil
 }
@@ -207,8 +204,8 @@ func (n *Node) env() []string {
 		"LANG=C.UTF-8",
 		"HOME=" + in("home"),
 		"ERL_EPMD_ADDRESS=127.0.0.1",
-		"ERL_EPMD_PORT=" + strconv.Itoa(n.epmdPort),
-		"RABBITMQ_NODENAME=" + nodeName,
+		"ERL_EPMD_PORT=" + strconv.Itoa(n.epmd.port),
+		"RABBITMQ_NODENAME=" + n.name,
 		"RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
 		"RABBITMQ_NODE_PORT=" + strconv.Itoa(n.port),
 		"RABBITMQ_DIST_PORT=" + strconv.Itoa(n.distPort),
@@ -287,6 +284,13 @@ func (n *Node) signal(s syscall.Signal) error {
 	return n.beam.cmd.Process.Signal(s)
 }
 
+// Alive says whether the node's process runs, paused or not.
+func (n *Node) Alive() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.beam.alive()
+}
+
 // Done is closed when the running node's process has ended.
 func (n *Node) Done() <-chan struct{} {
 	n.mu.Lock()
@@ -320,7 +324,7 @@ func (n *Node) Close() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.beam.stop(stopWithin)
-	n.epmd.kill()
+	n.epmd.release(n)
 	if n.lock != nil {
 		_ = n.lock.Close()
 	}

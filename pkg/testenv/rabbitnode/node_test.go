@@ -4,6 +4,7 @@ package rabbitnode_test
 
 import (
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +29,19 @@ func TestANodeLivesAndDiesAsItIsTold(t *testing.T) {
 		t.Errorf("after a restart the address is %s, want %s", n.Addr(), addr)
 	}
 	n.Ctl(t, "delete_vhost", "kept") // fails unless the data is the same
+}
+
+func TestNodesFormACluster(t *testing.T) {
+	nodes := testenv.StartRabbitCluster(t, 3)
+	nodes[2].Ctl(t, "add_vhost", "shared")
+	nodes[0].Kill()
+	nodes[1].Ctl(t, "delete_vhost", "shared") // fails unless the two others know the same
+	if err := nodes[0].Start(); err != nil {
+		t.Fatal(err)
+	}
+	if listed := nodes[0].Ctl(t, "list_vhosts"); strings.Contains(listed, "shared") {
+		t.Errorf("the node that was away lists %q, which was deleted meanwhile", listed)
+	}
 }
 
 func TestADirectoryInUseIsRefused(t *testing.T) {
