@@ -61,7 +61,7 @@ func (p *projects) Set(text string) error {
 func (s *settings) common(f *flag.FlagSet) {
 	f.StringVar(&s.ledger, "ledger", "ledger.jsonl", "`file` of all attempts; sending begins a new one")
 	f.Var(&s.projects, "project", "a project and its keys, `name=wk_…,rk_…`; may be given several times")
-	f.StringVar(&s.amqp, "amqp", "", "`address` of RabbitMQ, to put poison on the queue and to see it empty")
+	f.StringVar(&s.amqp, "amqp", "", "`addresses` of RabbitMQ, of all nodes of a cluster separated by commas, to put poison on the queue and to see it empty")
 	f.StringVar(&s.queue, "queue", "analytics_events", "`name` of the queue")
 }
 

@@ -10,6 +10,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"maidian-check/internal/broker"
 	"maidian-check/internal/ledger"
 	"maidian-check/internal/traffic"
 )
@@ -162,7 +163,7 @@ func (p *poisoner) publish(m *message) (err error) {
 }
 
 func (p *poisoner) open() (err error) {
-	if p.conn, err = amqp.DialConfig(p.url, amqp.Config{Heartbeat: 5 * time.Second, Dial: amqp.DefaultDial(3 * time.Second)}); err != nil {
+	if p.conn, err = broker.Dial(p.url); err != nil {
 		p.conn = nil
 		return err
 	}

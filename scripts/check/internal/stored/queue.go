@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"maidian-check/internal/broker"
 )
 
 // Queues are how many messages wait, as far as AMQP tells: those that a
@@ -18,7 +19,7 @@ type Queues struct {
 
 // ReadQueues asks the broker about the queue and those beside it.
 func ReadQueues(_ context.Context, url, queue string) (q Queues, err error) {
-	conn, err := amqp.DialConfig(url, amqp.Config{Dial: amqp.DefaultDial(5 * time.Second)})
+	conn, err := broker.Dial(url)
 	if err != nil {
 		return q, fmt.Errorf("ask the broker: %w", err)
 	}
