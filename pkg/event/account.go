@@ -1,6 +1,10 @@
 package event
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"math"
+	"strings"
+)
 
 // Hour of a moment since 1970-01-01, in UTC: what the accounting adds up by.
 func (t Time) Hour() int32 { return int32(t / hour) }
@@ -32,6 +36,71 @@ type Tally struct {
 	Hour      int32  `json:"hour"`
 	Outcome   string `json:"outcome"`
 	Events    int    `json:"events"`
+}
+
+// What an SDK says in an event's properties of the events around it. Anybody
+// may write anything there: what makes no sense counts as nothing.
+const (
+	SequenceProperty = "$sequence" // the event's number among those of its device: 1, 2, 3 …
+	DroppedProperty  = "$dropped"  // events that the device dropped before this one, by reason
+)
+
+const (
+	mostSequence = 1 << 31 // a number above it is none
+	mostDropped  = 1 << 20 // before one event: no queue of a device is so long
+)
+
+// OtherDrops is the reason that those stand under which this version does not know.
+const OtherDrops = "other"
+
+// dropReasons are those for which an SDK drops events unasked. What was
+// rejected is none: the answer has said it.
+var dropReasons = [...]string{"full", "expired", "too_large"}
+
+// Dropped are the events that the device had to drop before this one, by
+// reason; nil when the event says nothing of it.
+func (e *Event) Dropped() map[string]int {
+	if !strings.Contains(e.Properties, DroppedProperty) { // as nearly always
+		return nil
+	}
+	return DroppedOf(Property(e.Properties, DroppedProperty))
+}
+
+// DroppedOf reads the value of the property.
+func DroppedOf(v Value) (dropped map[string]int) {
+	if v.Kind != Compound || v.Text[0] != '{' {
+		return nil
+	}
+	EachProperty(v.Text, func(reason string, n Value) bool {
+		if events := wholeNumber(n, mostDropped); events > 0 {
+			if dropped == nil {
+				dropped = make(map[string]int, len(dropReasons))
+			}
+			dropped[knownReason(reason)] += events
+		}
+		return true
+	})
+	return dropped
+}
+
+func knownReason(reason string) string {
+	for _, known := range dropReasons {
+		if reason == known {
+			return known
+		}
+	}
+	return OtherDrops
+}
+
+// SequenceOf reads the value of the property; 0 means that it is none.
+func SequenceOf(v Value) uint32 { return uint32(wholeNumber(v, mostSequence)) }
+
+// wholeNumber is v when it is one from 1 to most, else 0.
+func wholeNumber(v Value, most int) int {
+	if v.Kind != Numeric || v.Number < 1 || v.Number > float64(most) || v.Number != math.Trunc(v.Number) {
+		return 0
+	}
+	return int(v.Number)
 }
 
 // SourceOf is the source of the event at a position in the message; the zero

@@ -97,21 +97,6 @@ func TestMessagesThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// The form that collectors wrote before messages named their sources, byte for
-// byte: such messages may lie in queues, and they say no source.
-const withoutSources = "{\"maidian\":1,\"batch\":\"019b76da-a800-7000-8000-000000000001\",\"events\":1}\n" +
-	"{\"project\":\"shop\",\"event_id\":\"e1\",\"event_type\":\"click\",\"timestamp\":1767225600000,\"received_at\":1767225600500}\n"
-
-func TestMessagesWithoutSourcesStayReadable(t *testing.T) {
-	h, events, bad, err := DecodeMessage([]byte(withoutSources))
-	if err != nil || len(bad) > 0 || len(events) != 1 || events[0].EventID != "e1" || h.SourceOf(0) != (Source{}) {
-		t.Fatalf("got %+v, %+v, %v, %v", h, events, bad, err)
-	}
-	if got := string(message(h, events...)); got != withoutSources {
-		t.Errorf("written again it is\n%s\nwant\n%s", got, withoutSources)
-	}
-}
-
 func TestSourcesAndTalliesSurviveTheWire(t *testing.T) {
 	h := Header{
 		Version: Version, BatchID: "b", Events: 3,
@@ -131,7 +116,6 @@ func TestSourcesAndTalliesSurviveTheWire(t *testing.T) {
 
 func FuzzDecodeMessage(f *testing.F) {
 	f.Add(message(Header{Version: Version, BatchID: "b", Events: 2}, full(), full()))
-	f.Add([]byte(withoutSources))
 	f.Add(message(Header{Version: Version, BatchID: "b", Events: 1, Sources: []Source{{"p", "k", 1, 1}}, Tallies: []Tally{{"c", "p", "k", 1, Accepted, 1}}}, full()))
 	f.Add([]byte("{\"maidian\":1,\"batch\":\"x\",\"events\":1}\n{}\n"))
 	f.Fuzz(func(t *testing.T, body []byte) {
