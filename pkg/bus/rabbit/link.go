@@ -21,7 +21,8 @@ const (
 	writeWithin  = 10 * time.Second // of one frame: the library itself sets no limit, and a blocked broker stops reading
 	closeWithin  = 2 * time.Second
 	firstBackoff = 100 * time.Millisecond
-	longBackoff  = 5 * time.Second
+	longBackoff  = time.Second     // more would be waited for after an outage; each session asks twice a second at the most
+	lasted       = 5 * time.Second // a link that was open for longer begins again at the first backoff
 )
 
 // link is one connection with its one channel.
@@ -82,6 +83,7 @@ func (d *dialer) connect(ctx context.Context, url string, l *link) (err error) {
 	l.conn, err = amqp.DialConfig(url, amqp.Config{
 		Heartbeat:  heartbeat,
 		Properties: properties,
+		SASL:       logins(url, properties),
 		Dial: func(network, addr string) (net.Conn, error) {
 			c, err := (&net.Dialer{Timeout: dialWithin}).DialContext(ctx, network, addr)
 			if err != nil {
@@ -97,6 +99,30 @@ func (d *dialer) connect(ctx context.Context, url string, l *link) (err error) {
 		l.conn = nil
 	}
 	return err
+}
+
+// login is a plain one that asks to be told when it is refused. Who does not
+// ask is kept waiting by RabbitMQ for 3 s. The library says what it is capable
+// of itself, and only then asks for the response: that is when to add to it.
+type login struct {
+	amqp.PlainAuth
+	properties amqp.Table
+}
+
+// logins is nil, for the library to decide, where the address names a mechanism.
+func logins(url string, properties amqp.Table) []amqp.Authentication {
+	u, err := amqp.ParseURI(url)
+	if err != nil || u.AuthMechanism != nil {
+		return nil
+	}
+	return []amqp.Authentication{&login{amqp.PlainAuth{Username: u.Username, Password: u.Password}, properties}}
+}
+
+func (a *login) Response() string {
+	if capabilities, ok := a.properties["capabilities"].(amqp.Table); ok {
+		capabilities["authentication_failure_close"] = true
+	}
+	return a.PlainAuth.Response()
 }
 
 // boundedConn ends every write in time.
@@ -164,7 +190,7 @@ func (d *dialer) keep(ctx context.Context, node int, serve func(context.Context,
 			opened := time.Now()
 			err = serve(ctx, l)
 			d.drop(l)
-			if time.Since(opened) > longBackoff {
+			if time.Since(opened) > lasted {
 				backoff = firstBackoff
 			}
 		}

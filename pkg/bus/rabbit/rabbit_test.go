@@ -157,12 +157,13 @@ func TestCheckSaysInOneLineWhatIsWrong(t *testing.T) {
 		cfg  rabbit.Config
 		want string
 	}{
-		"password":     {with(func(c *rabbit.Config) { c.URL = "amqp://guest:s3cret@" + n.Addr() + "/" }), `refuses user "guest"`},
-		"virtual host": {with(func(c *rabbit.Config) { c.URL = n.URL() + "nowhere" }), `no virtual host "nowhere"`},
-		"nobody there": {with(func(c *rabbit.Config) { c.URL = "amqp://guest:s3cret@127.0.0.1:1/" }), "RabbitMQ at 127.0.0.1:1"},
-		"other limits": {with(func(c *rabbit.Config) { c.MaxMessages++ }), "made with other properties"},
-		"no address":   {with(func(c *rabbit.Config) { c.URL = "http://guest:s3cret@x" }), "RABBITMQ_URL"},
-		"kubernetes":   {with(func(c *rabbit.Config) { c.URL, c.Port = "", "tcp://10.0.0.1:5672" }), "Kubernetes"},
+		"password":      {with(func(c *rabbit.Config) { c.URL = "amqp://guest:s3cret@" + n.Addr() + "/" }), `refuses user "guest"`},
+		"its own words": {with(func(c *rabbit.Config) { c.URL = "amqp://guest:s3cret@" + n.Addr() + "/" }), "Login was refused"}, // which it says only to those who ask
+		"virtual host":  {with(func(c *rabbit.Config) { c.URL = n.URL() + "nowhere" }), `no virtual host "nowhere"`},
+		"nobody there":  {with(func(c *rabbit.Config) { c.URL = "amqp://guest:s3cret@127.0.0.1:1/" }), "RabbitMQ at 127.0.0.1:1"},
+		"other limits":  {with(func(c *rabbit.Config) { c.MaxMessages++ }), "made with other properties"},
+		"no address":    {with(func(c *rabbit.Config) { c.URL = "http://guest:s3cret@x" }), "RABBITMQ_URL"},
+		"kubernetes":    {with(func(c *rabbit.Config) { c.URL, c.Port = "", "tcp://10.0.0.1:5672" }), "Kubernetes"},
 	} {
 		err := rabbit.Check(t.Context(), c.cfg)
 		if err == nil {

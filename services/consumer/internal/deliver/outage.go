@@ -59,7 +59,7 @@ func (d *Deliverer) waitFor(ctx context.Context, what string, cause error, try i
 
 const (
 	shortestRest = 100 * time.Millisecond
-	longestRest  = 5 * time.Second
+	longestRest  = time.Second // this is waited for after every outage, and one question a second from each worker is no storm
 )
 
 // rest waits longer after each try, up to a cap, and by chance a little
