@@ -11,36 +11,42 @@ export interface Navigation {
   stop: Undo;
 }
 
-const address = () => location.pathname + location.search;
-
 /**
  * Follows a single-page application by the history calls it makes. The news come a moment later: by then the page has
- * usually set its title, and of several addresses set in a row only the one that stays is a page.
+ * usually set its title, and of several addresses set in a row only the one that stays is a page. An address that is
+ * replaced by one with another query is still the same page (a filter, a cursor); with another path it is not.
  */
-export const followNavigation = (): Navigation => {
+export const followNavigation = ({ hashRoutes }: { hashRoutes?: boolean } = {}): Navigation => {
   const callbacks: ((left: string) => void)[] = [];
+  const route = () => location.pathname + (hashRoutes ? location.hash : '');
   let referrer = cleanUrl(document.referrer);
   let url = cleanUrl(location.href);
-  let shown = address();
+  let path = route();
+  let query = location.search;
+  let replaced = true; // the address has only been replaced since we last looked
   let timer: ReturnType<typeof setTimeout> | undefined;
 
-  const tell = safely((again: boolean) => {
-    if (!again && shown === address()) return;
-    const left = url;
-    if (!again) referrer = left;
-    url = cleanUrl(location.href);
-    shown = address();
-    callbacks.forEach((cb) => safely(cb)(left));
-  });
-  const look = () => {
+  const look = safely((again?: boolean) => {
     clearTimeout(timer);
-    timer = setTimeout(tell, 0, false);
+    timer = undefined;
+    const moved = path !== route() || (!replaced && query !== location.search);
+    const left = url;
+    url = cleanUrl(location.href);
+    path = route();
+    query = location.search;
+    replaced = true;
+    if (moved) referrer = left;
+    if (moved || again) callbacks.forEach((cb) => safely(cb)(left));
+  });
+  const lookSoon = () => {
+    timer ??= setTimeout(look);
   };
   const wrap = (name: 'pushState' | 'replaceState'): Undo => {
     const original = history[name];
     const wrapped: typeof original = function (this: History, ...args) {
       original.apply(this, args);
-      look();
+      if (name === 'pushState') replaced = false;
+      lookSoon();
     };
     history[name] = wrapped;
     return () => {
@@ -51,10 +57,12 @@ export const followNavigation = (): Navigation => {
   const undo = [
     wrap('pushState'),
     wrap('replaceState'),
-    listen(window, 'popstate', look),
-    listen<PageTransitionEvent>(window, 'pageshow', (event) => {
-      if (event.persisted) tell(true);
+    listen(window, 'popstate', () => {
+      replaced = false;
+      lookSoon();
     }),
+    listen(window, 'pagehide', () => timer && look()), // a page that was shown for no more than that moment
+    listen<PageTransitionEvent>(window, 'pageshow', (event) => event.persisted && look(true)),
     () => clearTimeout(timer),
   ];
   return {

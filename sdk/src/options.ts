@@ -13,6 +13,12 @@ export interface Options {
   debug?: boolean;
   /** What is tracked by itself: all (true, the default), nothing (false), or a choice: `{ scroll: false }`. */
   autoTrack?: boolean | Partial<Record<CaptureName, boolean>>;
+  /** The part of the address after `#` names a page too, as in `#/cart`; default false. */
+  hashRoutes?: boolean;
+  /** Query parameters that hold what was searched for on the site; default q, s, search, query, keyword. */
+  searchParams?: string[];
+  /** Names of query parameters that no address may carry out of the page, besides those that promise a secret anyway. */
+  secretParams?: string[];
   /** Events after which a batch is sent without waiting; default 20. */
   batchSize?: number;
   /** Milliseconds after which whatever is there is sent; default 5000. */

@@ -3,7 +3,7 @@ import { anonymousId, rememberUser, userId } from './identity.js';
 import { inOneGo, onHidden, type Undo } from './listen.js';
 import { followNavigation, type Navigation } from './navigation.js';
 import type { Options } from './options.js';
-import { pageFields } from './page.js';
+import { hideParams, pageFields } from './page.js';
 import { debugTo, safely, say } from './safely.js';
 import { sessionId } from './session.js';
 import { openStore } from './store.js';
@@ -24,7 +24,12 @@ export type Watcher = (fate: Fate, events: Fields[], why?: string) => void;
 export type Track = (type: string, fields?: Fields) => void;
 
 /** Something that tracks by itself: starts when called, and returns how to stop it. */
-export type Capture = (page: { track: Track; navigation: Navigation; watch: Tracking['watch'] }) => Undo;
+export type Capture = (page: {
+  track: Track;
+  navigation: Navigation;
+  watch: Tracking['watch'];
+  options: Options;
+}) => Undo;
 
 export interface Tracking {
   trackEvent: Track;
@@ -53,6 +58,8 @@ export const startTracking = (options: Options, captures: Capture[]): Tracking =
   const watchers = new Set<Watcher>();
   debugTo(options.debug ? console.log.bind(console) : undefined);
 
+  hideParams(options.secretParams);
+
   const store = openStore();
   if (options.userId !== undefined) rememberUser(store, options.userId);
   const session = () => options.sessionId ?? sessionId(store);
@@ -67,7 +74,7 @@ export const startTracking = (options: Options, captures: Capture[]): Tracking =
     watchers.forEach((watcher) => safely(watcher)(fate, events, why));
   });
   const delivery: Delivery = startDelivery({ apiUrl, apiKey, batchSize, flushInterval }, store, tell);
-  const navigation = followNavigation();
+  const navigation = followNavigation(options);
 
   const trackEvent = safely((type: string, fields: Fields = {}) => {
     const event = {
@@ -92,7 +99,7 @@ export const startTracking = (options: Options, captures: Capture[]): Tracking =
 
   const undo: Undo[] = [() => delivery.stop(), () => navigation.stop()];
   whenShown(() => {
-    captures.forEach((capture) => undo.push(capture({ track: trackEvent, navigation, watch })));
+    captures.forEach((capture) => undo.push(capture({ track: trackEvent, navigation, watch, options })));
     undo.push(onHidden(safely(delivery.flushOnHide))); // last, so that what the captures say on leaving goes along
   });
 
