@@ -245,8 +245,9 @@ func (s *sender) try(ctx context.Context, p *parcel) (*ledger.Done, error) {
 		return nil, err
 	}
 	leave := rand.Float64() < s.options.Abandon
+	asked := time.Now()
 	done := s.post(ctx, p, &t, s.options.Collectors[n%len(s.options.Collectors)], leave)
-	done.Try, done.At = n, ledger.Now()
+	done.Try, done.At, done.Took = n, ledger.Now(), time.Since(asked).Milliseconds()
 	s.book.Note(ledger.Line{Done: done})
 	return done, nil
 }
