@@ -13,47 +13,49 @@ export interface Counts {
   errors?: { index: number; code?: string; field?: string; message?: string }[];
 }
 
+export interface Transport {
+  /** `keepalive` lets the request outlive the page. */
+  post(body: BodyInit, keepalive: boolean, headers?: Record<string, string>): Promise<Answer>;
+  /** Sends without ever hearing an answer. */
+  beacon(body: string): void;
+}
+
 export const KEEPALIVE_BYTES = 60_000; // the browser's own limit is 64 KiB, for all such requests of a page together
 const TIMEOUT = 15_000;
 
-const milliseconds = (header: string | null): number | undefined => {
-  if (!header) return undefined;
+const milliseconds = (header: string | null): number => {
   const seconds = Number(header);
-  const wait = Number.isNaN(seconds) ? Date.parse(header) - Date.now() : seconds * 1000;
-  return wait > 0 ? wait : undefined;
+  return seconds >= 0 ? seconds * 1000 : Math.max(Date.parse(header as string) - Date.now(), 0) || 0;
 };
 
 /**
- * Sends a body as text/plain with everything in it, the write key too, so that a browser asks no permission first (no
- * preflight). `keepalive` lets the request outlive the page.
+ * Sends bodies as text/plain with everything in them, the write key too, so that a browser asks no permission first (no
+ * preflight). It keeps to the `fetch` that the browser had when it was opened, whatever the page does with it later.
  */
-export const post = async (url: string, body: string, keepalive: boolean): Promise<Answer> => {
-  const abort = new AbortController();
-  const timer = setTimeout(() => abort.abort(), TIMEOUT);
-  try {
-    const response = await fetch(url, {
-      method: 'POST',
-      body,
-      keepalive,
-      credentials: 'omit',
-      headers: { 'Content-Type': 'text/plain' },
-      signal: abort.signal,
-    });
-    return {
-      status: response.status,
-      counts: await response.json().catch(() => undefined),
-      retryAfter: milliseconds(response.headers.get('Retry-After')),
-    };
-  } catch {
-    return { status: 0 };
-  } finally {
-    clearTimeout(timer);
-  }
+export const openTransport = (url: string): Transport => {
+  const { fetch } = window;
+  return {
+    post: async (body, keepalive, headers) => {
+      try {
+        const response = await fetch(url, {
+          method: 'POST',
+          body,
+          keepalive,
+          credentials: 'omit',
+          headers: { 'Content-Type': 'text/plain', ...headers },
+          signal: AbortSignal.timeout?.(TIMEOUT),
+        });
+        return {
+          status: response.status,
+          retryAfter: milliseconds(response.headers.get('Retry-After')),
+          counts: parsed(await response.text()),
+        };
+      } catch {
+        return { status: 0 };
+      }
+    },
+    beacon: (body) => {
+      navigator.sendBeacon?.(url, body);
+    },
+  };
 };
-
-/** For browsers whose fetch does not outlive the page: sends without ever hearing an answer. */
-export const beacon = (url: string, body: string): void => {
-  navigator.sendBeacon?.(url, body);
-};
-
-export const canKeepAlive = (): boolean => 'keepalive' in Request.prototype;
