@@ -24,6 +24,7 @@ type Store interface {
 	Segments
 	Jobs
 	Tallies
+	Records
 
 	// Ping is nil when the store answers, else fault.Unavailable.
 	Ping(ctx context.Context) error

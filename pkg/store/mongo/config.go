@@ -15,7 +15,7 @@ import (
 // Config says where MongoDB is and how long to wait for it.
 type Config struct {
 	URI      string        `envconfig:"MONGODB_URI" default:"mongodb://127.0.0.1:27017" desc:"connection string of MongoDB; it may hold user, password, TLS and replica set options"`
-	Database string        `envconfig:"MONGODB_DATABASE" default:"maidian" desc:"database that holds the collections events, batches, segments, dead_letters, projects and jobs"`
+	Database string        `envconfig:"MONGODB_DATABASE" default:"maidian" desc:"database that holds the collections events, batches, segments, dead_letters, projects, jobs, tallies and records"`
 	Start    time.Duration `envconfig:"MONGODB_START_TIMEOUT" default:"10s" desc:"how long a start waits for the server before it gives up"`
 	Timeout  time.Duration `envconfig:"MONGODB_TIMEOUT" default:"20s" desc:"longest that one operation may take, the wait for a new primary included"`
 }

@@ -88,11 +88,20 @@ func (s *Store) UpdateJob(ctx context.Context, j store.Job) error {
 
 // replaceRevision replaces a document if it still has this revision.
 func replaceRevision(ctx context.Context, in *mongo.Collection, doing, id string, revision int64, doc any) error {
-	result, err := in.ReplaceOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: "revision", Value: revision}}, doc)
+	result, err := in.ReplaceOne(ctx, ofRevision(id, revision), doc)
 	if err != nil || result.MatchedCount == 1 {
 		return kind(ctx, doing, err)
 	}
-	err = in.FindOne(ctx, bson.D{{Key: "_id", Value: id}}).Err()
+	return absent(ctx, in, doing, id)
+}
+
+func ofRevision(id string, revision int64) bson.D {
+	return bson.D{{Key: "_id", Value: id}, {Key: "revision", Value: revision}}
+}
+
+// absent says why there is no document of the revision that was looked for.
+func absent(ctx context.Context, in *mongo.Collection, doing, id string) error {
+	err := in.FindOne(ctx, bson.D{{Key: "_id", Value: id}}).Err()
 	switch {
 	case errors.Is(err, mongo.ErrNoDocuments):
 		return store.ErrNotFound

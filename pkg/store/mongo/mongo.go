@@ -36,6 +36,7 @@ type Store struct {
 	segments    *mongo.Collection
 	jobs        *mongo.Collection
 	tallies     *mongo.Collection
+	records     *mongo.Collection
 }
 
 // Open connects, waits for the server at most cfg.Start, and makes the indexes
@@ -59,6 +60,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		segments:    db.Collection("segments"),
 		jobs:        db.Collection("jobs"),
 		tallies:     db.Collection("tallies"),
+		records:     db.Collection("records"),
 	}
 	if err := client.Ping(ctx, readpref.Primary()); err != nil {
 		_ = s.Close()
@@ -84,6 +86,7 @@ func (s *Store) ensureIndexes(ctx context.Context) error {
 		{s.segments, bson.D{{Key: "project", Value: 1}, {Key: "day", Value: 1}, {Key: "name", Value: 1}, {Key: "part", Value: 1}}},
 		{s.jobs, bson.D{{Key: "finished_at", Value: 1}, {Key: "created_at", Value: 1}}},
 		{s.tallies, bson.D{{Key: "project", Value: 1}, {Key: "hour", Value: 1}}},
+		{s.records, bson.D{{Key: "kind", Value: 1}, {Key: "due", Value: 1}}},
 	} {
 		if _, err := index.on.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: index.keys}); err != nil {
 			return fmt.Errorf("%s: %w", index.on.Name(), err)

@@ -19,17 +19,9 @@ func (s *Store) CreateJob(ctx context.Context, j store.Job) error {
 		return err
 	}
 	return s.do(ctx, "create job "+j.ID, 1, func(t *transaction) error {
-		result, err := t.Exec(`INSERT OR IGNORE INTO jobs (project, job_id, kind, state, counts, error, created_at, started_at, finished_at, task, holder, held_until, revision)
+		return created(t.Exec(`INSERT OR IGNORE INTO jobs (project, job_id, kind, state, counts, error, created_at, started_at, finished_at, task, holder, held_until, revision)
 			VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)`, j.Project, j.ID, j.Kind, j.State, string(counts), j.Error,
-			int64(j.CreatedAt), int64(j.StartedAt), int64(j.FinishedAt), j.Task, j.Holder, int64(j.HeldUntil), j.Revision)
-		if err != nil {
-			return err
-		}
-		n, err := result.RowsAffected()
-		if err == nil && n == 0 {
-			err = store.ErrConflict
-		}
-		return err
+			int64(j.CreatedAt), int64(j.StartedAt), int64(j.FinishedAt), j.Task, j.Holder, int64(j.HeldUntil), j.Revision))
 	})
 }
 

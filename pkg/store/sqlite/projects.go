@@ -47,16 +47,8 @@ func (s *Store) CreateProject(ctx context.Context, p store.Project) error {
 		return err
 	}
 	return s.do(ctx, "create project "+p.ID, 1, func(t *transaction) error {
-		result, err := t.Exec(`INSERT OR IGNORE INTO projects (project, name, timezone, currency, origins, ip_policy, keys, created_at, revision)
-			VALUES (?,?,?,?,?,?,?,?,?)`, p.ID, p.Name, p.Timezone, p.Currency, origins, p.IPPolicy, keys, int64(p.CreatedAt), p.Revision)
-		if err != nil {
-			return err
-		}
-		n, err := result.RowsAffected()
-		if err == nil && n == 0 {
-			err = store.ErrConflict
-		}
-		return err
+		return created(t.Exec(`INSERT OR IGNORE INTO projects (project, name, timezone, currency, origins, ip_policy, keys, created_at, revision)
+			VALUES (?,?,?,?,?,?,?,?,?)`, p.ID, p.Name, p.Timezone, p.Currency, origins, p.IPPolicy, keys, int64(p.CreatedAt), p.Revision))
 	})
 }
 

@@ -108,6 +108,17 @@ CREATE TABLE tallies (
 	written_at INTEGER NOT NULL,
 	PRIMARY KEY (project, hour, key, collector, outcome)
 ) STRICT, WITHOUT ROWID;
+`, `
+CREATE TABLE records (
+	key       TEXT    NOT NULL PRIMARY KEY, -- kind/project/id
+	kind      TEXT    NOT NULL,
+	project   TEXT    NOT NULL,
+	record_id TEXT    NOT NULL,
+	due       INTEGER NOT NULL, -- 0: never
+	data      BLOB,
+	revision  INTEGER NOT NULL
+) STRICT;
+CREATE INDEX records_due ON records (kind, due) WHERE due > 0;
 `}
 
 // migrate brings the database to this program's schema, and refuses one that

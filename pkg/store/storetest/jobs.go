@@ -51,18 +51,18 @@ func jobs(t *testing.T, h Harness) {
 		t.Errorf("finished: got %+v, %v, want %+v", got, err, first)
 	}
 	if !h.OneWriter {
-		jobRace(t, s, second)
+		oneWins(t, func() error { return s.UpdateJob(t.Context(), second) })
 	}
 }
 
-// jobRace has many change the same revision: one wins.
-func jobRace(t *testing.T, s store.Store, j store.Job) {
+// oneWins has many make the same change of one revision.
+func oneWins(t *testing.T, change func() error) {
 	var mu sync.Mutex
 	won := 0
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			err := s.UpdateJob(t.Context(), j)
+			err := change()
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
@@ -74,7 +74,7 @@ func jobRace(t *testing.T, s store.Store, j store.Job) {
 	}
 	all.Wait()
 	if won != 1 {
-		t.Errorf("%d of 8 updates of one revision won, want 1", won)
+		t.Errorf("%d of 8 changes of one revision won, want 1", won)
 	}
 }
 

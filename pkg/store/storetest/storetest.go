@@ -47,6 +47,7 @@ func Run(t *testing.T, h Harness) {
 		{"dead letters", deadLetters},
 		{"projects", projects},
 		{"jobs", jobs},
+		{"records", records},
 		{"tallies only grow", tallies},
 		{"segments", segments},
 		{"segments are replaced", segmentsReplaced},
