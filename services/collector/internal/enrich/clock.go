@@ -25,6 +25,9 @@ func (en *Enricher) clock(v *Visit, e *event.Event) {
 	}
 	if skew := v.skew(); skew != 0 {
 		e.Timestamp += skew
+		if e.Timestamp == 0 {
+			e.Timestamp = 1 // zero says that there is none
+		}
 		en.counts.shifted.Inc()
 	}
 	if e.Timestamp > v.ReceivedAt+horizon || e.Timestamp < event.Earliest { // shifted out of what is a time
