@@ -15,6 +15,7 @@ type Account struct {
 	Stored       int
 	Duplicates   int
 	DeadLettered int
+	Dropped      map[string]int `json:",omitempty"` // by reason, what the SDK had to drop, as the stored events say; nil for nothing
 }
 
 // Account is the batch's account of a key and hour, made when it has none.
@@ -25,6 +26,48 @@ func (b *Batch) Account(key string, hour int32) *Account {
 		b.Accounts = append(b.Accounts, Account{Key: key, Hour: hour})
 	}
 	return &b.Accounts[at]
+}
+
+// Count adds an event, what became of it, and what it says that its SDK
+// dropped: only a new event says so for the first time.
+func (b *Batch) Count(e *event.Event, from event.Source, became Outcome) {
+	b.Receive(e.ReceivedAt)
+	account := b.Account(from.Key, from.Hour)
+	if became == Duplicate {
+		b.Duplicates++
+		account.Duplicates++
+		return
+	}
+	b.Stored++
+	account.Stored++
+	if day := e.Timestamp.Day(); !slices.Contains(b.Days, day) {
+		b.Days = append(b.Days, day)
+	}
+	account.Dropped = AddDropped(account.Dropped, e.Dropped())
+}
+
+// Receive keeps the earliest receipt.
+func (b *Batch) Receive(at event.Time) {
+	if at != 0 && (b.ReceivedAt == 0 || at < b.ReceivedAt) {
+		b.ReceivedAt = at
+	}
+}
+
+// Bury counts events as dead letters, or takes that back when there are less than none.
+func (b *Batch) Bury(from event.Source) {
+	b.DeadLettered += from.Events
+	b.Account(from.Key, from.Hour).DeadLettered += from.Events
+}
+
+// AddDropped adds counts by reason to a sum, which is made when there is something to add.
+func AddDropped(sum, dropped map[string]int) map[string]int {
+	if sum == nil && len(dropped) > 0 {
+		sum = make(map[string]int, len(dropped))
+	}
+	for reason, events := range dropped {
+		sum[reason] += events
+	}
+	return sum
 }
 
 // Tally is what a collector has counted, the other half of the accounting.

@@ -30,11 +30,12 @@ type batch struct {
 }
 
 type account struct {
-	Key          string `bson:"key"`
-	Hour         int32  `bson:"hour"`
-	Stored       int    `bson:"stored"`
-	Duplicates   int    `bson:"duplicates"`
-	DeadLettered int    `bson:"dead_lettered"`
+	Key          string         `bson:"key"`
+	Hour         int32          `bson:"hour"`
+	Stored       int            `bson:"stored"`
+	Duplicates   int            `bson:"duplicates"`
+	DeadLettered int            `bson:"dead_lettered"`
+	Dropped      map[string]int `bson:"dropped_by_sdk,omitempty"`
 }
 
 func batchOf(b *store.Batch) batch {

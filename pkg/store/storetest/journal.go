@@ -42,7 +42,7 @@ func journalUpserts(t *testing.T, h Harness) {
 	first := store.Batch{
 		ID: "b1", Project: "demo", WrittenAt: 1767225600123, ReceivedAt: 1767225600001,
 		Stored: 3, Duplicates: 2, DeadLettered: 1, Days: []int32{-1, 0, 20454, 20455},
-		Accounts: []store.Account{{Key: "k1", Hour: 490896, Stored: 3}, {Hour: 490897, Duplicates: 2, DeadLettered: 1}},
+		Accounts: []store.Account{{Key: "k1", Hour: 490896, Stored: 3, Dropped: map[string]int{"full": 7, "too_large": 1}}, {Hour: 490897, Duplicates: 2, DeadLettered: 1}},
 	}
 	other := store.Batch{ID: "b1", Project: "other", WrittenAt: 1767225600124}
 	wantBatches(t, journal(t, s, store.Cursor{}, 10), nil)

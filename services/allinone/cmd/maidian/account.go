@@ -25,6 +25,7 @@ type counts struct {
 	Queued       int            `json:"queued"`
 	Unclaimed    int            `json:"unclaimed"`
 	Difference   int            `json:"difference"`
+	DroppedBySDK map[string]int `json:"dropped_by_sdk"`
 }
 
 func account(ctx context.Context, args []string) error {
@@ -72,7 +73,7 @@ type sheet struct {
 
 func (s *sheet) print() error {
 	accounts := table.Table{
-		Header: []string{"hour", "key", "accepted", "stored", "duplicates", "dead-lettered", "queued", "unclaimed", "difference", "rejected"},
+		Header: []string{"hour", "key", "accepted", "stored", "duplicates", "dead-lettered", "queued", "unclaimed", "difference", "rejected", "dropped by SDK"},
 		Left:   2,
 	}
 	for _, r := range s.Rows {
@@ -82,8 +83,13 @@ func (s *sheet) print() error {
 	if err := accounts.Write(os.Stdout); err != nil {
 		return err
 	}
-	if err := s.printRejected(); err != nil {
-		return err
+	for _, reasons := range []struct {
+		title  string
+		events map[string]int
+	}{{"rejected for", s.Rejected}, {"dropped by SDK for", s.DroppedBySDK}} {
+		if err := printReasons(reasons.title, reasons.events); err != nil {
+			return err
+		}
 	}
 	if s.Difference != 0 {
 		return fmt.Errorf("%d accepted events are neither stored nor duplicates nor dead letters", s.Difference)
@@ -91,25 +97,28 @@ func (s *sheet) print() error {
 	return nil
 }
 
-func (s *sheet) printRejected() error {
-	if len(s.Rejected) == 0 {
+func printReasons(title string, events map[string]int) error {
+	if len(events) == 0 {
 		return nil
 	}
-	reasons := table.Table{Header: []string{"rejected for", "events"}, Left: 1}
-	for _, code := range slices.Sorted(maps.Keys(s.Rejected)) {
-		reasons.Add(code, strconv.Itoa(s.Rejected[code]))
+	reasons := table.Table{Header: []string{title, "events"}, Left: 1}
+	for _, reason := range slices.Sorted(maps.Keys(events)) {
+		reasons.Add(reason, strconv.Itoa(events[reason]))
 	}
 	return reasons.Write(os.Stdout)
 }
 
 func (c *counts) cells() []string {
-	rejected := 0
-	for _, n := range c.Rejected {
-		rejected += n
-	}
 	var cells []string
-	for _, n := range []int{c.Accepted, c.Stored, c.Duplicates, c.DeadLettered, c.Queued, c.Unclaimed, c.Difference, rejected} {
+	for _, n := range []int{c.Accepted, c.Stored, c.Duplicates, c.DeadLettered, c.Queued, c.Unclaimed, c.Difference, sum(c.Rejected), sum(c.DroppedBySDK)} {
 		cells = append(cells, strconv.Itoa(n))
 	}
 	return cells
+}
+
+func sum(events map[string]int) (n int) {
+	for _, of := range events {
+		n += of
+	}
+	return n
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/bits"
 	"math/rand/v2"
 	"reflect"
@@ -308,7 +309,7 @@ func TestEventsAreAccountedForByKeyAndHour(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newMemory()
 			deliverer(t, s).Handle(t.Context(), []bus.Delivery{tt.delivery})
-			if got := s.batches[[2]string{"b1", "shop"}].Accounts; !slices.Equal(got, tt.want) {
+			if got := s.batches[[2]string{"b1", "shop"}].Accounts; !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 			if l := s.letters[tt.letter.ID]; len(s.letters) != 1 || l.Project != "shop" || l.Key != tt.letter.Key || l.Hour != tt.letter.Hour {
@@ -419,4 +420,27 @@ func FuzzAnyBodyComesToItsEnd(f *testing.F) {
 			t.Fatalf("%q: %d events, %d letters, journal %+v", body, len(s.events), len(s.letters), s.batches)
 		}
 	})
+}
+
+// What the SDK says it dropped counts where its event is new, once, however
+// often the message comes, and never where the event is a duplicate.
+func TestWhatTheSDKDroppedCountsWithNewEvents(t *testing.T) {
+	m := newMemory()
+	d := deliverer(t, m)
+	says := func(id, properties string) event.Event {
+		return event.Event{Project: "shop", EventID: id, EventType: "click", Timestamp: 86400_000, ReceivedAt: 86400_500, Properties: properties}
+	}
+	first := deliveryOf("b1", says("a", `{"$sequence":4,"$dropped":{"full":3,"expired":1}}`), says("b", `{"$dropped":[7]}`), says("c", `{"$dropped":{"full":2}}`))
+	again := deliveryOf("b2", says("a", `{"$dropped":{"full":3,"expired":1}}`), says("d", `{"$dropped":{"too_large":1}}`), says("bad", `{"$dropped":{"full":9}}`))
+	for _, delivery := range []bus.Delivery{first, again, first} {
+		if got := d.Handle(t.Context(), []bus.Delivery{delivery}); got[0] != bus.Done {
+			t.Fatalf("got %v, want the message to be done", got)
+		}
+	}
+	for batch, want := range map[string]map[string]int{"b1": {"full": 5, "expired": 1}, "b2": {"too_large": 1}} {
+		entry := m.batches[[2]string{batch, "shop"}]
+		if len(entry.Accounts) != 1 || !maps.Equal(entry.Accounts[0].Dropped, want) {
+			t.Errorf("%s: got the accounts %+v, want %v dropped", batch, entry.Accounts, want)
+		}
+	}
 }

@@ -45,7 +45,7 @@ func (g *group) entriesOf(m *message) []store.Batch {
 	}
 	for _, l := range m.lost {
 		for _, from := range m.runsOf(l) {
-			bury(of(cmp.Or(from.Project, l.project)), from)
+			of(cmp.Or(from.Project, l.project)).Bury(from)
 		}
 	}
 	for i := range entries {
@@ -64,28 +64,15 @@ func (m *message) runsOf(l lost) []event.Source {
 	return []event.Source{from}
 }
 
-func bury(b *store.Batch, from event.Source) {
-	b.DeadLettered += from.Events
-	b.Account(from.Key, from.Hour).DeadLettered += from.Events
-}
-
 func count(b *store.Batch, from event.Source, e *event.Event, became end) {
-	account := b.Account(from.Key, from.Hour)
-	if at := e.ReceivedAt; at != 0 && (b.ReceivedAt == 0 || at < b.ReceivedAt) {
-		b.ReceivedAt = at
-	}
 	switch became {
 	case stored, own:
-		b.Stored++
-		account.Stored++
-		if day := e.Timestamp.Day(); !slices.Contains(b.Days, day) {
-			b.Days = append(b.Days, day)
-		}
+		b.Count(e, from, store.Stored)
 	case duplicate:
-		b.Duplicates++
-		account.Duplicates++
+		b.Count(e, from, store.Duplicate)
 	case dead:
-		b.DeadLettered++
-		account.DeadLettered++
+		from.Events = 1
+		b.Receive(e.ReceivedAt)
+		b.Bury(from)
 	}
 }

@@ -38,6 +38,7 @@ type Counts struct {
 	Queued       int            `json:"queued"`
 	Unclaimed    int            `json:"unclaimed"`
 	Difference   int            `json:"difference"`
+	DroppedBySDK map[string]int `json:"dropped_by_sdk"` // by reason; never among those accepted
 }
 
 // Row is the counts of one write key in one hour of receipt.
@@ -100,7 +101,7 @@ func Of(ctx context.Context, s Store, project string, from, to int32, now event.
 }
 
 func (s *Sheet) fill(b book, now event.Time) {
-	s.Rejected = map[string]int{}
+	s.Counts = noCounts()
 	for at, sum := range b {
 		sum.balance(now)
 		s.Rows = append(s.Rows, Row{at.key, event.TimeOfHour(at.hour), sum.Counts})
@@ -120,6 +121,7 @@ func (c *Counts) plus(d *Counts) {
 	for code, n := range d.Rejected {
 		c.Rejected[code] += n
 	}
+	store.AddDropped(c.DroppedBySDK, d.DroppedBySDK)
 }
 
 // book is sums by what events are counted by.
@@ -137,10 +139,13 @@ type sum struct {
 
 func (b book) at(p place) *sum {
 	if b[p] == nil {
-		b[p] = &sum{Counts: Counts{Rejected: map[string]int{}}}
+		b[p] = &sum{Counts: noCounts()}
 	}
 	return b[p]
 }
+
+// noCounts has maps, so that none is null in an answer.
+func noCounts() Counts { return Counts{Rejected: map[string]int{}, DroppedBySDK: map[string]int{}} }
 
 func (b book) tallies(ctx context.Context, s Store, project string, from, to int32) error {
 	err := s.Tallies(ctx, project, from, to, func(y *store.Tally) error {
@@ -163,6 +168,7 @@ func (s *sum) add(a store.Account) {
 	s.Stored += a.Stored
 	s.Duplicates += a.Duplicates
 	s.DeadLettered += a.DeadLettered
+	store.AddDropped(s.DroppedBySDK, a.Dropped)
 }
 
 // fresh says whether some of what was accepted may be on its way still.

@@ -225,8 +225,8 @@ func (a *Admin) journal(l store.DeadLetter, events []event.Event, sources []even
 	for _, from := range sources {
 		for range from.Events {
 			from.Hour = cmp.Or(from.Hour, events[i].ReceivedAt.Hour())
-			unbury(entry(cmp.Or(from.Project, l.Project)), from)
-			count(entry(events[i].Project), from, &events[i], outcomes[i])
+			entry(cmp.Or(from.Project, l.Project)).Bury(event.Source{Key: from.Key, Hour: from.Hour, Events: -1})
+			entry(events[i].Project).Count(&events[i], from, outcomes[i])
 			i++
 		}
 	}
@@ -234,28 +234,6 @@ func (a *Admin) journal(l store.DeadLetter, events []event.Event, sources []even
 		slices.Sort(entries[i].Days)
 	}
 	return entries
-}
-
-func unbury(b *store.Batch, from event.Source) {
-	b.DeadLettered--
-	b.Account(from.Key, from.Hour).DeadLettered--
-}
-
-func count(b *store.Batch, from event.Source, e *event.Event, outcome store.Outcome) {
-	account := b.Account(from.Key, from.Hour)
-	if at := e.ReceivedAt; at != 0 && (b.ReceivedAt == 0 || at < b.ReceivedAt) {
-		b.ReceivedAt = at
-	}
-	if outcome == store.Duplicate {
-		b.Duplicates++
-		account.Duplicates++
-		return
-	}
-	b.Stored++
-	account.Stored++
-	if day := e.Timestamp.Day(); !slices.Contains(b.Days, day) {
-		b.Days = append(b.Days, day)
-	}
 }
 
 // each calls do with the selected letters of a project, a page at a time.

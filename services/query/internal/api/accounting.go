@@ -82,15 +82,16 @@ func (a *API) accountHours(ctx context.Context, project string, q accountingRang
 		*account.Sheet
 		Definition map[string]string `json:"definition"`
 	}{sheet, map[string]string{
-		"range":         "whole hours of UTC in which requests came, the first and the last included",
-		"accepted":      "events that collectors say they answered with 200",
-		"rejected":      "events refused for good, by the code of their first problem; a request that was refused before it was read counts as one",
-		"stored":        "events that were new",
-		"duplicates":    "events whose event_id was there before",
-		"dead_lettered": "events that cannot be stored as they are, discarded ones included, replayed ones not",
-		"erased":        "events among those stored that were erased since, of batches that have any in these hours",
-		"queued":        "accepted and not in the journal, in an hour of which a collector has spoken within " + account.Grace.String() + ": on their way",
-		"unclaimed":     "in the journal though no collector has said that it accepted them: not yet, or it was killed before it could, or it answered 503 in doubt, or it is of a version that says nothing",
-		"difference":    "accepted − stored − duplicates − dead_lettered − queued + unclaimed: accepted events of which nobody knows what became; anything but 0 is a loss",
+		"range":          "whole hours of UTC in which requests came, the first and the last included",
+		"accepted":       "events that collectors say they answered with 200",
+		"rejected":       "events refused for good, by the code of their first problem; a request that was refused before it was read counts as one",
+		"stored":         "events that were new",
+		"duplicates":     "events whose event_id was there before",
+		"dead_lettered":  "events that cannot be stored as they are, discarded ones included, replayed ones not",
+		"erased":         "events among those stored that were erased since, of batches that have any in these hours",
+		"queued":         "accepted and not in the journal, in an hour of which a collector has spoken within " + account.Grace.String() + ": on their way",
+		"dropped_by_sdk": "events that the SDK itself had to drop and never sent, by reason, as stored events say in properties.$dropped, at the hour in which the first such event came; in no other number",
+		"unclaimed":      "in the journal though no collector has said that it accepted them: not yet, or it was killed before it could, or it answered 503 in doubt, or it is of a version that says nothing",
+		"difference":     "accepted − stored − duplicates − dead_lettered − queued + unclaimed: accepted events of which nobody knows what became; anything but 0 is a loss",
 	}}, err
 }

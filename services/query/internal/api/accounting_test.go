@@ -55,9 +55,9 @@ func TestAccountingSetsTalliesAgainstTheJournal(t *testing.T) {
 	}
 	err = s.store.RecordBatches(t.Context(), []store.Batch{
 		{ID: "1", Project: "shop", WrittenAt: now - 3_600_000, Stored: 15, Duplicates: 1, DeadLettered: 2, Accounts: []store.Account{
-			{Key: "k1", Hour: hour - 1, Stored: 9, DeadLettered: 2}, {Key: "k2", Hour: hour - 1, Stored: 5}, {Key: "k1", Hour: hour, Stored: 1, Duplicates: 1},
+			{Key: "k1", Hour: hour - 1, Stored: 9, DeadLettered: 2, Dropped: map[string]int{"full": 6}}, {Key: "k2", Hour: hour - 1, Stored: 5}, {Key: "k1", Hour: hour, Stored: 1, Duplicates: 1},
 		}},
-		{ID: "2", Project: "shop", WrittenAt: now, Stored: 6, Accounts: []store.Account{{Key: "k1", Hour: hour, Stored: 5}, {Key: "", Hour: 0, Stored: 1}}},
+		{ID: "2", Project: "shop", WrittenAt: now, Stored: 6, Accounts: []store.Account{{Key: "k1", Hour: hour, Stored: 5, Dropped: map[string]int{"full": 2, "expired": 1}}, {Key: "", Hour: 0, Stored: 1}}},
 		{ID: "3", Project: "shop", WrittenAt: now, ReceivedAt: now - 3_600_000, Stored: 7}, // an older consumer's
 		{ID: "4", Project: "blog", WrittenAt: now, Stored: 50, Accounts: []store.Account{{Key: "k1", Hour: hour - 1, Stored: 50}}},
 		{ID: "5", Project: "shop", WrittenAt: now - 86_400_000, Stored: 3, Accounts: []store.Account{{Key: "k1", Hour: hour - 24, Stored: 3}}},
@@ -66,23 +66,23 @@ func TestAccountingSetsTalliesAgainstTheJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := s.get(shopKey, "accounting", "from", "2026-06-15T11:30:00Z", "to", "2026-06-15T12:00:00Z").ok()
-	row := func(i int, key string, hour string, accepted, stored, duplicates, dead int, rejected string, queued, unclaimed, difference int) {
+	row := func(i int, key string, hour string, accepted, stored, duplicates, dead int, rejected string, queued, unclaimed, difference int, dropped string) {
 		t.Helper()
 		a.has(fmt.Sprint("rows.", i), fmt.Sprintf(
-			`{"accepted":%d,"dead_lettered":%d,"difference":%d,"duplicates":%d,"hour":"2026-06-15T%s:00:00.000Z","key":"%s","queued":%d,"rejected":%s,"stored":%d,"unclaimed":%d}`,
-			accepted, dead, difference, duplicates, hour, key, queued, rejected, stored, unclaimed))
+			`{"accepted":%d,"dead_lettered":%d,"difference":%d,"dropped_by_sdk":%s,"duplicates":%d,"hour":"2026-06-15T%s:00:00.000Z","key":"%s","queued":%d,"rejected":%s,"stored":%d,"unclaimed":%d}`,
+			accepted, dead, difference, dropped, duplicates, hour, key, queued, rejected, stored, unclaimed))
 	}
-	row(0, "", "11", 0, 7, 0, 0, `{}`, 0, 7, 0)
-	row(1, "k1", "11", 15, 9, 0, 2, `{"invalid_field":4,"too_large":2}`, 0, 0, 4)
-	row(2, "k2", "11", 8, 5, 0, 0, `{}`, 3, 0, 0)
-	row(3, "", "12", 0, 1, 0, 0, `{}`, 0, 1, 0)
-	row(4, "k1", "12", 4, 6, 1, 0, `{}`, 0, 3, 0)
+	row(0, "", "11", 0, 7, 0, 0, `{}`, 0, 7, 0, `{}`)
+	row(1, "k1", "11", 15, 9, 0, 2, `{"invalid_field":4,"too_large":2}`, 0, 0, 4, `{"full":6}`)
+	row(2, "k2", "11", 8, 5, 0, 0, `{}`, 3, 0, 0, `{}`)
+	row(3, "", "12", 0, 1, 0, 0, `{}`, 0, 1, 0, `{}`)
+	row(4, "k1", "12", 4, 6, 1, 0, `{}`, 0, 3, 0, `{"expired":1,"full":2}`)
 	if a.json("rows.5") != nil {
 		t.Errorf("there are more rows: %s", a.body)
 	}
 	for name, want := range map[string]string{
 		"accepted": "27", "stored": "28", "duplicates": "1", "dead_lettered": "2", "queued": "3", "unclaimed": "11", "difference": "4",
-		"erased": "0", "rejected": `{"invalid_field":4,"too_large":2}`,
+		"erased": "0", "dropped_by_sdk": `{"expired":1,"full":8}`, "rejected": `{"invalid_field":4,"too_large":2}`,
 	} {
 		a.has(name, want)
 	}
