@@ -164,7 +164,7 @@ func takeIn(s *Settings, p *proc.Process, deps Deps) (*intake.Intake, error) {
 	if err != nil {
 		return nil, err
 	}
-	enricher, err := enrich.New(p.Metrics, geo)
+	enricher, err := enrich.New(p.Metrics, p.Log, geo)
 	if err != nil {
 		return nil, err
 	}

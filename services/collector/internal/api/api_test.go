@@ -101,7 +101,7 @@ type collector struct {
 }
 
 // shared is made once: it compiles hundreds of patterns.
-var shared = sync.OnceValues(func() (*enrich.Enricher, error) { return enrich.New(prometheus.NewRegistry(), nil) })
+var shared = sync.OnceValues(func() (*enrich.Enricher, error) { return enrich.New(prometheus.NewRegistry(), zap.NewNop(), nil) })
 
 func start(t testing.TB, change ...func(*API)) *collector {
 	t.Helper()

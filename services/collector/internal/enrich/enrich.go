@@ -8,14 +8,18 @@ package enrich
 
 import (
 	"net/netip"
+	"runtime/debug"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
 
 	"github.com/maidian/maidian/pkg/event"
 )
 
+type step = func(*Enricher, *Visit, *event.Event)
+
 // steps run in this order: later ones read what earlier ones set.
-var steps = []func(*Enricher, *Visit, *event.Event){
+var steps = []step{
 	(*Enricher).identity,
 	(*Enricher).clock,
 	(*Enricher).fromHeaders,
@@ -35,10 +39,12 @@ type Enricher struct {
 	spam    map[string]bool
 	geo     *Geo // nil when no file is configured
 	counts  counts
+	panics  prometheus.Counter
+	log     *zap.Logger
 }
 
 // New makes an enricher; geo may be nil.
-func New(metrics prometheus.Registerer, geo *Geo) (*Enricher, error) {
+func New(metrics prometheus.Registerer, log *zap.Logger, geo *Geo) (*Enricher, error) {
 	agents, err := NewAgents()
 	if err != nil {
 		return nil, err
@@ -47,9 +53,14 @@ func New(metrics prometheus.Registerer, geo *Geo) (*Enricher, error) {
 	if err != nil {
 		return nil, err
 	}
+	panics := prometheus.NewCounter(prometheus.CounterOpts{
+		Namespace: "maidian", Subsystem: "collector", Name: "enrichment_panics_total",
+		Help: "Steps of enrichment that panicked; their events are accepted without what the step would have added.",
+	})
+	metrics.MustRegister(panics)
 	return &Enricher{
 		agents: agents, sources: sources, spam: readDomains(spamList), geo: geo,
-		counts: newCounts(metrics),
+		counts: newCounts(metrics), panics: panics, log: log.Named("enrich"),
 	}, nil
 }
 
@@ -84,9 +95,27 @@ type Visit struct {
 	sameSite    bool
 }
 
-// Enrich completes one event of a request.
+// Enrich completes one event of a request. A step that panics adds nothing to
+// it: what a client sends is worth more than what we know about it, and the
+// other events of the request are no part of this.
 func (en *Enricher) Enrich(v *Visit, e *event.Event) {
-	for _, step := range steps {
-		step(en, v, e)
+	for rest := steps; len(rest) > 0; {
+		rest = en.through(rest, v, e)
 	}
+}
+
+// through takes the event through steps, and returns those behind one that panicked.
+func (en *Enricher) through(steps []step, v *Visit, e *event.Event) (rest []step) {
+	at := 0
+	defer func() {
+		if p := recover(); p != nil {
+			en.panics.Inc()
+			en.log.Error("a step of enrichment panicked", zap.Any("panic", p), zap.String("event_id", e.EventID), zap.ByteString("stack", debug.Stack()))
+			rest = steps[at+1:]
+		}
+	}()
+	for ; at < len(steps); at++ {
+		steps[at](en, v, e)
+	}
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
 
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/store"
@@ -27,11 +28,30 @@ func enricher(t testing.TB, geo *Geo) *Enricher {
 }
 
 var made = sync.OnceValues(func() (Enricher, error) {
-	en, err := New(prometheus.NewRegistry(), nil)
+	en, err := New(prometheus.NewRegistry(), zap.NewNop(), nil)
 	return *en, err
 })
 
 const now = event.Time(1767225600000) // 2026-01-01
+
+func TestAStepThatPanicsAddsNothing(t *testing.T) {
+	en := enricher(t, nil)
+	var ran []string
+	does := func(name string) step {
+		return func(_ *Enricher, _ *Visit, e *event.Event) {
+			if ran = append(ran, name); name == "bad" {
+				panic("by the test's wish")
+			}
+		}
+	}
+	rest := []step{does("first"), does("bad"), does("second"), does("bad"), does("last")}
+	for len(rest) > 0 {
+		rest = en.through(rest, &Visit{}, &event.Event{})
+	}
+	if want := "first bad second bad last"; strings.Join(ran, " ") != want {
+		t.Errorf("ran %q, want %q", ran, want)
+	}
+}
 
 func TestTimeIsCorrected(t *testing.T) {
 	const second, hour = 1000, 3600 * 1000
