@@ -38,6 +38,7 @@ type report struct {
 		Accepting int64 `json:"accepting_ms"`
 		Storing   int64 `json:"storing_ms"`
 	}
+	behaviour behaviour // what was seen beside the checker
 }
 
 // broken says whether a rule was found broken.

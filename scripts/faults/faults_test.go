@@ -326,15 +326,18 @@ func (f *fault) run(t testing.TB, seed int, patches ...patch) *report {
 	s := on(t, append(append([]patch{}, f.patches...), patches...), f.env)
 	c := s.loading(seed, f.load...)
 	c.until("200", s.around())
+	o := s.observe(c)
 	if f.mix != nil {
 		s.mixed(c, f.mix, seed)
 	} else {
 		f.do(s, c)
 	}
-	healed := time.Now()
+	healed := o.healed()
 	c.until("200", s.around())
 	c.stop()
-	return c.verify(healed)
+	r := c.verify(healed)
+	r.behaviour = o.over(r)
+	return r
 }
 
 // FAULTS=all runs every fault, FAULT_SEEDS of them times each.
@@ -345,7 +348,7 @@ func TestFaults(t *testing.T) {
 			continue
 		}
 		t.Run(f.name, func(t *testing.T) {
-			row := row{fault: f.name, injected: f.injected}
+			row, bearing := row{fault: f.name, injected: f.injected}, bearing{fault: f.name}
 			for seed := range seeds() {
 				r := f.run(t, 100+seed)
 				for _, broken := range r.Findings {
@@ -354,9 +357,11 @@ func TestFaults(t *testing.T) {
 				if f.expect != nil {
 					f.expect(t, r)
 				}
+				r.behaviour.expect(t)
 				row.add(r)
+				bearing.runs = append(bearing.runs, r.behaviour)
 			}
-			row.write(t)
+			row.write(t, &bearing)
 		})
 	}
 }

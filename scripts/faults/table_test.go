@@ -52,9 +52,26 @@ accepted / was stored.
 | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 `
 
-// write puts the row into the table that RELIABILITY names, in the place of
-// the fault's earlier one.
-func (w *row) write(t *testing.T) {
+// behaviourHead ends the first table and begins the second.
+const behaviourHead = `
+## How it behaved
+
+Goals stand in the heads of the columns; what is beyond one is **bold**. Of several runs of a fault each column has the worst. Times are those of
+the load's client, on a machine that also runs the load, the broker and the store.
+
+Requests are refused with 503. The slowest of those that were made before the first refusal came may take the publish deadline; later ones, while
+the fault lasts, find the trouble known. Accepting and storing count from the moment at which the fault was lifted; the load's clients wait as long as Retry-After says, a
+second as a rule, before they ask again, and what nobody sends cannot be stored. Messages that were delivered again are counted up to the end of
+the fault / in all, by the last of several consumers. Goroutines, open files and memory in use (MB, after the last collection of garbage) are those of each process
+before the fault, under load → at its end → at rest, when all is over.
+
+| fault | refused | first refusal, ≤ 3 s | later, p99 / longest, ≤ 250 ms | without Retry-After, 0 | accepting after, ≤ 3 s | storing after, ≤ 2 s | redelivered | goroutines | open files | memory |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- | --- |
+`
+
+// write puts the fault's rows into the tables that RELIABILITY names, in the
+// place of its earlier ones.
+func (w *row) write(t *testing.T, b *bearing) {
 	t.Helper()
 	path := os.Getenv("RELIABILITY")
 	if path == "" {
@@ -63,19 +80,34 @@ func (w *row) write(t *testing.T) {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(testenv.Root(t), path)
 	}
-	rows := map[string]string{}
-	if text, err := os.ReadFile(path); err == nil {
-		for line := range strings.Lines(string(text)) {
-			if cells := strings.Split(line, " | "); len(cells) == 11 {
-				rows[strings.TrimPrefix(cells[0], "| ")] = strings.TrimSpace(line)
-			}
-		}
-	}
-	rows[w.fault] = w.String()
-	text := tableHead + strings.Join(inOrder(rows), "\n") + "\n"
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+	old, err := os.ReadFile(path)
+	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(path, []byte(withRows(string(old), w, b)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// withRows is the page with one fault's rows replaced.
+func withRows(page string, w *row, b *bearing) string {
+	_, headline, _ := strings.Cut(behaviourHead, "\n")
+	headline, _, _ = strings.Cut(headline, "\n")
+	events, behaved, _ := strings.Cut(page, headline)
+	first, second := rowsIn(events), rowsIn(behaved)
+	first[w.fault], second[b.fault] = w.String(), b.String()
+	return tableHead + strings.Join(inOrder(first), "\n") + "\n" + behaviourHead + strings.Join(inOrder(second), "\n") + "\n"
+}
+
+// rowsIn are a table's lines by their fault, the head among them.
+func rowsIn(table string) map[string]string {
+	rows := map[string]string{}
+	for line := range strings.Lines(table) {
+		if name, _, ok := strings.Cut(strings.TrimPrefix(line, "| "), " | "); ok && name != line {
+			rows[name] = strings.TrimSpace(line)
+		}
+	}
+	return rows
 }
 
 // inOrder are the rows in the order of the faults; what is no fault any more is left out.
@@ -86,4 +118,24 @@ func inOrder(rows map[string]string) (lines []string) {
 		}
 	}
 	return slices.Clip(lines)
+}
+
+func TestRowsTakeThePlaceOfTheFaultsEarlierOnes(t *testing.T) {
+	rows := func(name string, stored int) (*row, *bearing) {
+		return &row{fault: name, injected: "x", stored: stored}, &bearing{fault: name, runs: []behaviour{{refusals: refusals{count: stored, first: 3001}}}}
+	}
+	page := ""
+	for i, name := range []string{faults[2].name, faults[0].name, faults[2].name} {
+		w, b := rows(name, 70+i)
+		page = withRows(page, w, b)
+	}
+	w0, b0 := rows(faults[0].name, 71)
+	w2, b2 := rows(faults[2].name, 72)
+	want := tableHead + w0.String() + "\n" + w2.String() + "\n" + behaviourHead + b0.String() + "\n" + b2.String() + "\n"
+	if page != want {
+		t.Errorf("got\n%s\nwant\n%s", page, want)
+	}
+	if !strings.Contains(page, "| 72 | **3.00 s** |") {
+		t.Errorf("a refusal after 3001 ms is not bold in\n%s", page)
+	}
 }
