@@ -85,4 +85,8 @@ type Tallies interface {
 	// Tallies calls yield for a project's tallies of the hours in [from, to], in
 	// the order of hours, until yield returns an error, which it returns.
 	Tallies(ctx context.Context, project string, from, to int32, yield func(*Tally) error) error
+
+	// DeleteTallies deletes those that are still as given, and says how many
+	// there were: one that was raised meanwhile stays.
+	DeleteTallies(ctx context.Context, tallies []Tally) (int, error)
 }

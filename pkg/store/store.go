@@ -124,10 +124,32 @@ type DeadLetter struct {
 type DeadLetters interface {
 	// PutDeadLetters upserts by ID; FirstSeen of a letter already there stays.
 	PutDeadLetters(ctx context.Context, letters []DeadLetter) error
+	// DeadLetter is one by its id, or ErrNotFound.
+	DeadLetter(ctx context.Context, id string) (*DeadLetter, error)
 	// DeadLetters of a project ("*" for all), with ID above after, ascending by ID, at most limit.
 	DeadLetters(ctx context.Context, project, after string, limit int) ([]DeadLetter, error)
 	// DeleteDeadLetters returns how many there were.
 	DeleteDeadLetters(ctx context.Context, ids []string) (int, error)
+
+	// PutDiscards upserts by ID.
+	PutDiscards(ctx context.Context, discards []Discard) error
+	// Discards of a project ("*" for all), with ID above after, ascending by ID, at most limit.
+	Discards(ctx context.Context, project, after string, limit int) ([]Discard, error)
+}
+
+// Discard says who deleted a dead letter, when and why. Of what was in the
+// letter it holds nothing, nor its reason, which may quote it.
+type Discard struct {
+	ID        string // in the order of time
+	Letter    string // its id
+	Project   string // of the letter, as are the next ones
+	BatchID   string
+	Position  int
+	FirstSeen event.Time
+	At        event.Time
+	By        string // as they say
+	Address   string // that the request came from
+	Reason    string // for discarding it
 }
 
 // IP policies of a project: how much of a visitor's address is stored.

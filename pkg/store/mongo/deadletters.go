@@ -3,6 +3,7 @@ package mongo
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -68,11 +69,26 @@ func putDeadLetter(l *store.DeadLetter) mongo.WriteModel {
 
 // DeadLetters is described by store.DeadLetters.
 func (s *Store) DeadLetters(ctx context.Context, project, after string, limit int) ([]store.DeadLetter, error) {
-	letters, err := s.listDeadLetters(ctx, project, after, limit)
+	letters, err := listOf(ctx, s.deadLetters, project, after, limit, (*deadLetter).letter)
 	return letters, kind(ctx, "read dead letters", err)
 }
 
-func (s *Store) listDeadLetters(ctx context.Context, project, after string, limit int) ([]store.DeadLetter, error) {
+// DeadLetter is described by store.DeadLetters.
+func (s *Store) DeadLetter(ctx context.Context, id string) (*store.DeadLetter, error) {
+	var doc deadLetter
+	err := s.deadLetters.FindOne(ctx, bson.D{{Key: "_id", Value: id}}).Decode(&doc)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return nil, store.ErrNotFound
+	}
+	if err != nil {
+		return nil, kind(ctx, "read dead letter "+id, err)
+	}
+	letter := doc.letter()
+	return &letter, nil
+}
+
+// listOf reads the documents of a project, or of all of them, after an id.
+func listOf[D, T any](ctx context.Context, c *mongo.Collection, project, after string, limit int, meaning func(*D) T) ([]T, error) {
 	if limit <= 0 {
 		return nil, nil
 	}
@@ -80,7 +96,7 @@ func (s *Store) listDeadLetters(ctx context.Context, project, after string, limi
 	if project != "*" {
 		filter = append(filter, bson.E{Key: "project", Value: project})
 	}
-	return list(ctx, s.deadLetters, filter, bson.D{{Key: "_id", Value: 1}}, limit, (*deadLetter).letter)
+	return list(ctx, c, filter, bson.D{{Key: "_id", Value: 1}}, limit, meaning)
 }
 
 // list reads documents of one kind and what they mean.

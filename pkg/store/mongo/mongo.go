@@ -32,6 +32,7 @@ type Store struct {
 	events      *mongo.Collection
 	batches     *mongo.Collection
 	deadLetters *mongo.Collection
+	discards    *mongo.Collection
 	projects    *mongo.Collection
 	segments    *mongo.Collection
 	jobs        *mongo.Collection
@@ -56,6 +57,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		events:      db.Collection("events"),
 		batches:     db.Collection("batches"),
 		deadLetters: db.Collection("dead_letters"),
+		discards:    db.Collection("discards"),
 		projects:    db.Collection("projects"),
 		segments:    db.Collection("segments"),
 		jobs:        db.Collection("jobs"),
@@ -83,6 +85,7 @@ func (s *Store) ensureIndexes(ctx context.Context) error {
 		{s.events, bson.D{{Key: "batch_id", Value: 1}, {Key: "position", Value: 1}}},
 		{s.batches, bson.D{{Key: "written_at", Value: 1}, {Key: "batch_id", Value: 1}, {Key: "project", Value: 1}}},
 		{s.deadLetters, bson.D{{Key: "project", Value: 1}, {Key: "_id", Value: 1}}},
+		{s.discards, bson.D{{Key: "project", Value: 1}, {Key: "_id", Value: 1}}},
 		{s.segments, bson.D{{Key: "project", Value: 1}, {Key: "day", Value: 1}, {Key: "name", Value: 1}, {Key: "part", Value: 1}}},
 		{s.jobs, bson.D{{Key: "finished_at", Value: 1}, {Key: "created_at", Value: 1}}},
 		{s.tallies, bson.D{{Key: "project", Value: 1}, {Key: "hour", Value: 1}}},

@@ -60,6 +60,26 @@ func raise(y *store.Tally) mongo.WriteModel {
 		SetUpdate(bson.D{{Key: "$set", Value: is}, {Key: "$max", Value: grows}}).SetUpsert(true)
 }
 
+// DeleteTallies is described by store.Tallies.
+func (s *Store) DeleteTallies(ctx context.Context, tallies []store.Tally) (int, error) {
+	deleted := 0
+	for some := range slices.Chunk(tallies, mostUpdates) {
+		writes := make([]mongo.WriteModel, len(some))
+		for i := range some {
+			y := &some[i]
+			writes[i] = mongo.NewDeleteOneModel().SetFilter(bson.D{
+				{Key: "_id", Value: tallyID(y)}, {Key: "events", Value: y.Events}, {Key: "written_at", Value: bson.DateTime(y.WrittenAt)},
+			})
+		}
+		result, err := s.tallies.BulkWrite(ctx, writes)
+		if err != nil {
+			return deleted, kind(ctx, fmt.Sprintf("delete %d tallies", len(tallies)), err)
+		}
+		deleted += int(result.DeletedCount)
+	}
+	return deleted, nil
+}
+
 // Tallies is described by store.Tallies.
 func (s *Store) Tallies(ctx context.Context, project string, from, to int32, yield func(*store.Tally) error) error {
 	filter := bson.D{{Key: "project", Value: project}, {Key: "hour", Value: bson.D{{Key: "$gte", Value: from}, {Key: "$lte", Value: to}}}}

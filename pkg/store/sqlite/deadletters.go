@@ -36,16 +36,29 @@ func (t *transaction) putDeadLetter(l *store.DeadLetter) error {
 
 // DeadLetters is described by store.DeadLetters.
 func (s *Store) DeadLetters(ctx context.Context, project, after string, limit int) ([]store.DeadLetter, error) {
-	letters, err := s.deadLetters(ctx, project, after, limit)
+	query, args := letterFields+`WHERE project = ? AND letter_id > ? ORDER BY letter_id LIMIT ?`, []any{project, after, limit}
+	if project == "*" {
+		query, args = letterFields+`WHERE letter_id > ? ORDER BY letter_id LIMIT ?`, []any{after, limit}
+	}
+	letters, err := s.deadLetters(ctx, query, args...)
 	return letters, s.kind(ctx, "read dead letters", err)
 }
 
-func (s *Store) deadLetters(ctx context.Context, project, after string, limit int) ([]store.DeadLetter, error) {
-	const fields = `SELECT letter_id, project, key, hour, batch_id, position, reason, payload, attempts, first_seen FROM dead_letters `
-	query, args := fields+`WHERE project = ? AND letter_id > ? ORDER BY letter_id LIMIT ?`, []any{project, after, limit}
-	if project == "*" {
-		query, args = fields+`WHERE letter_id > ? ORDER BY letter_id LIMIT ?`, []any{after, limit}
+// DeadLetter is described by store.DeadLetters.
+func (s *Store) DeadLetter(ctx context.Context, id string) (*store.DeadLetter, error) {
+	letters, err := s.deadLetters(ctx, letterFields+`WHERE letter_id = ?`, id)
+	switch {
+	case err != nil:
+		return nil, s.kind(ctx, "read dead letter "+id, err)
+	case len(letters) == 0:
+		return nil, store.ErrNotFound
 	}
+	return &letters[0], nil
+}
+
+const letterFields = `SELECT letter_id, project, key, hour, batch_id, position, reason, payload, attempts, first_seen FROM dead_letters `
+
+func (s *Store) deadLetters(ctx context.Context, query string, args ...any) ([]store.DeadLetter, error) {
 	rows, err := s.read.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err

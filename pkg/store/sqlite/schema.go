@@ -109,6 +109,20 @@ CREATE TABLE tallies (
 	PRIMARY KEY (project, hour, key, collector, outcome)
 ) STRICT, WITHOUT ROWID;
 `, `
+CREATE TABLE discards (
+	discard_id TEXT    NOT NULL PRIMARY KEY,
+	letter_id  TEXT    NOT NULL,
+	project    TEXT    NOT NULL,
+	batch_id   TEXT    NOT NULL,
+	position   INTEGER NOT NULL,
+	first_seen INTEGER NOT NULL,
+	at         INTEGER NOT NULL,
+	made_by    TEXT    NOT NULL,
+	address    TEXT    NOT NULL,
+	reason     TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX discards_project ON discards (project, discard_id);
+`, `
 CREATE TABLE records (
 	key       TEXT    NOT NULL PRIMARY KEY, -- kind/project/id
 	kind      TEXT    NOT NULL,

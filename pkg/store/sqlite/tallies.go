@@ -25,6 +25,34 @@ func (s *Store) RaiseTallies(ctx context.Context, tallies []store.Tally) error {
 	})
 }
 
+// DeleteTallies is described by store.Tallies.
+func (s *Store) DeleteTallies(ctx context.Context, tallies []store.Tally) (deleted int, err error) {
+	if len(tallies) == 0 {
+		return 0, nil
+	}
+	err = s.do(ctx, fmt.Sprintf("delete %d tallies", len(tallies)), len(tallies), func(t *transaction) error {
+		deleted = 0
+		for i := range tallies {
+			y := &tallies[i]
+			result, err := t.Exec(`DELETE FROM tallies WHERE project = ? AND hour = ? AND key = ? AND collector = ? AND outcome = ? AND events = ? AND written_at = ?`,
+				y.Project, y.Hour, y.Key, y.Collector, y.Outcome, y.Events, int64(y.WrittenAt))
+			if err != nil {
+				return err
+			}
+			n, err := result.RowsAffected()
+			if err != nil {
+				return err
+			}
+			deleted += int(n)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return deleted, nil
+}
+
 // Tallies is described by store.Tallies.
 func (s *Store) Tallies(ctx context.Context, project string, from, to int32, yield func(*store.Tally) error) error {
 	tallies, err := s.tallies(ctx, project, from, to)

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/store"
 )
 
@@ -59,6 +60,13 @@ func deadLetters(t *testing.T, h Harness) {
 	wantLetters(t, letters(t, s, "nobody", "", 10), nil)
 	wantLetters(t, letters(t, s, "*", "", 0), nil)
 
+	if one, err := s.DeadLetter(t.Context(), all[7].ID); err != nil || !reflect.DeepEqual(*one, all[7]) {
+		t.Errorf("by its id: got %+v, %v; want %+v", one, err, all[7])
+	}
+	if _, err := s.DeadLetter(t.Context(), "nobody"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("by an unknown id: got %v, want ErrNotFound", err)
+	}
+
 	again := all[5]
 	again.Attempts, again.Reason, again.FirstSeen, again.Payload = 4, "still not", 1767229999999, []byte("x")
 	put(again)
@@ -74,6 +82,42 @@ func deadLetters(t *testing.T, h Harness) {
 		}
 	}
 	wantLetters(t, letters(t, s, "*", "", 1), all[2:3])
+}
+
+func discards(t *testing.T, h Harness) {
+	s := h.fresh(t)
+	put := func(d ...store.Discard) {
+		t.Helper()
+		if err := s.PutDiscards(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantDiscards := func(project, after string, limit int, want ...store.Discard) {
+		t.Helper()
+		got, err := s.Discards(t.Context(), project, after, limit)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("discards of %q after %q:\n got %+v, %v\nwant %+v", project, after, got, err, want)
+		}
+	}
+	var all []store.Discard
+	for i := range 6 {
+		all = append(all, store.Discard{
+			ID: fmt.Sprintf("%d/b/%d", i, 9-i), Letter: fmt.Sprintf("b/%d", 9-i), Project: []string{"demo", ""}[i%2], BatchID: "b", Position: 9 - i,
+			FirstSeen: 1767225600000, At: 1767225600000 + event.Time(i), By: "ann", Address: "192.0.2.1", Reason: "tests ☂",
+		})
+	}
+	wantDiscards("*", "", 10)
+	put()
+	put(all[3:]...)
+	put(all[:4]...)
+	wantDiscards("*", "", 10, all...)
+	wantDiscards("*", all[1].ID, 2, all[2:4]...)
+	wantDiscards("demo", all[0].ID, 10, all[2], all[4])
+	wantDiscards("nobody", "", 10)
+	wantDiscards("*", "", 0)
+	all[5].Reason = "another"
+	put(all[5])
+	wantDiscards("*", all[4].ID, 10, all[5])
 }
 
 func wantProjects(t testing.TB, s store.Store, want ...store.Project) {

@@ -45,6 +45,7 @@ func Run(t *testing.T, h Harness) {
 		{"an erasure can be made again", erasedAgain},
 		{"writers and erasures", erasedMeanwhile},
 		{"dead letters", deadLetters},
+		{"the log of discarded letters", discards},
 		{"projects", projects},
 		{"jobs", jobs},
 		{"records", records},

@@ -44,6 +44,24 @@ func tallies(t *testing.T, h Harness) {
 	wantTallies(t, s, 490897, 490898, others[:2]...)
 	wantTallies(t, s, 490901, 490999)
 
+	for _, deletion := range []struct {
+		tallies []store.Tally
+		want    int
+	}{
+		{nil, 0},
+		{[]store.Tally{first, smaller, of(1, "demo", "k1", "c1", event.Accepted, 8, 1)}, 0}, // raised since, or never there
+		{others[1:3], 2},
+		{others, 2}, // by whoever comes second
+	} {
+		if n, err := s.DeleteTallies(t.Context(), deletion.tallies); err != nil || n != deletion.want {
+			t.Errorf("delete %+v: got %d, %v; want %d", deletion.tallies, n, err, deletion.want)
+		}
+	}
+	wantTallies(t, s, 490896, 490900, larger)
+	raise(others[0]) // which comes late
+	wantTallies(t, s, 490896, 490900, larger, others[0])
+	raise(others...)
+
 	stop, seen := errors.New("enough"), 0
 	err := s.Tallies(t.Context(), "demo", 490896, 490900, func(*store.Tally) error { seen++; return stop })
 	if !errors.Is(err, stop) || seen != 1 {
