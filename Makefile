@@ -1,7 +1,7 @@
 # make run     starts everything on this machine     make test   runs every test
 # make help    lists the rest
 .DEFAULT_GOAL := help
-.PHONY: help run run-rabbit demo simulate build sdk test test-go test-sdk test-browser check lint tidy controls faults nemesis oracle fuzz bench bench-query bench-growth clean
+.PHONY: help run run-rabbit demo simulate build sdk test test-go test-sdk test-browser check lint tidy controls faults nemesis soak oracle fuzz bench bench-query bench-growth clean
 
 GO       ?= go
 GOTOOLS  := $(CURDIR)/bin/tools
@@ -92,6 +92,11 @@ nemesis: ## faults drawn by chance for half an hour, one every 20 to 30 s (FAULT
 	@scripts/need rabbitmq
 	FAULTS=all FAULT_MIX=$(FAULT_MIX) FAULT_QUIET=10s RELIABILITY=deploy/RELIABILITY.md \
 		$(GO) test -count 1 -timeout 14h -v -run 'TestFaults/random_mix' ./scripts/faults
+
+SOAK ?= 60m
+soak: ## a steady load for an hour: memory, goroutines and files must be flat, into deploy/LOAD.md (SOAK=60m)
+	@scripts/need rabbitmq
+	SOAK=$(SOAK) FAULT_QUIET=10s LOAD_PAGE=deploy/LOAD.md $(GO) test -count 1 -timeout 14h -v -run 'TestSoak$$' ./scripts/faults
 
 oracle: SEEDS ?= 5000
 oracle: ## hold every report to plain loops over events, on SEEDS random histories (SEEDS=5000)
