@@ -200,8 +200,8 @@ func TestStopWhileStoreIsAwayGivesEverythingBack(t *testing.T) {
 		if want := []bus.Outcome{bus.Again, bus.Again}; !slices.Equal(got, want) {
 			t.Errorf("outcomes %v, want %v", got, want)
 		}
-		if s.inserts < 10 || s.inserts > 40 {
-			t.Errorf("%d tries in a minute, want a pause that grows to five seconds", s.inserts)
+		if s.inserts < 60 || s.inserts > 130 {
+			t.Errorf("%d tries in a minute, want a pause that grows to half a second at least and one at most", s.inserts)
 		}
 		if d.Ready() == nil {
 			t.Error("ready while the store is away")
