@@ -17,7 +17,8 @@ import (
 const (
 	heartbeat    = 5 * time.Second
 	dialWithin   = 3 * time.Second
-	openWithin   = 10 * time.Second // connect, log in, declare
+	greetWithin  = 3 * time.Second  // from then on until the login: a broker that is silent for longer may be one that never got our words
+	openWithin   = 10 * time.Second // all of it: connect, log in, declare
 	writeWithin  = 10 * time.Second // of one frame: the library itself sets no limit, and a blocked broker stops reading
 	closeWithin  = 2 * time.Second
 	firstBackoff = 100 * time.Millisecond
@@ -90,8 +91,11 @@ func (d *dialer) connect(ctx context.Context, url string, l *link) (err error) {
 				return nil, err
 			}
 			l.raw = c
-			deadline, _ := ctx.Deadline()
-			return boundedConn{c}, c.SetDeadline(deadline) // of the handshake; the library lifts it afterwards
+			deadline := time.Now().Add(greetWithin)
+			if end, ok := ctx.Deadline(); ok && end.Before(deadline) {
+				deadline = end
+			}
+			return boundedConn{c}, c.SetDeadline(deadline) // the library lifts it after the login
 		},
 	})
 	if err != nil && l.raw != nil {

@@ -5,6 +5,7 @@ package rabbit_test
 import (
 	"context"
 	"encoding/json"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -173,6 +174,22 @@ func TestCheckSaysInOneLineWhatIsWrong(t *testing.T) {
 		if text := err.Error(); !strings.Contains(text, c.want) || strings.Contains(text, "s3cret") || strings.Contains(text, "\n") {
 			t.Errorf("%s: got %q, want one line with %q and without the password", name, text, c.want)
 		}
+	}
+}
+
+// A connection that is half dead takes our words and never answers. There must
+// be time left for the other nodes.
+func TestASilentNodeDoesNotHoldUpTheOthers(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // its backlog takes the connection
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Second)
+	defer cancel()
+	urls := "amqp://guest:guest@" + silent.Addr().String() + "/," + node.Node(t).URL()
+	if err := rabbit.Check(ctx, rabbit.Config{URL: urls, Queue: testenv.QueueName(t)}.WithDefaults()); err != nil {
+		t.Error(err)
 	}
 }
 

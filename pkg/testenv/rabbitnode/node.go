@@ -154,6 +154,9 @@ func freePort() (port int, err error) {
 	return 0, err
 }
 
+// Name is the node's in Erlang, by which rabbitmqctl names it.
+func (n *Node) Name() string { return n.name }
+
 // URL is the address for AMQP clients.
 func (n *Node) URL() string { return "amqp://guest:guest@" + n.Addr() + "/" }
 
