@@ -99,7 +99,7 @@ func rate() string {
 }
 
 func (c *checker) common(command string) []string {
-	args := []string{command, "-ledger", c.ledger, "-amqp", c.s.rabbit.URL()}
+	args := []string{command, "-ledger", c.ledger, "-amqp", c.s.amqp()}
 	for name, keys := range c.s.keys {
 		args = append(args, "-project", name+"="+keys[0]+","+keys[1])
 	}

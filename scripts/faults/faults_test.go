@@ -3,12 +3,16 @@
 package faults
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/maidian/maidian/pkg/testenv"
 )
 
 // fault is one way to hurt a system. To add one is to add an entry.
@@ -26,7 +30,7 @@ type fault struct {
 }
 
 // faults are all there are, in the order of the table.
-var faults = slices.Concat(pipelineFaults, storeFaults, clientFaults, []fault{mix})
+var faults = slices.Concat(pipelineFaults, lineFaults, clusterFaults, storeFaults, embeddedFaults, clientFaults, mixes)
 
 // pipelineFaults are what brokers and processes can do.
 var pipelineFaults = []fault{
@@ -144,15 +148,17 @@ var pipelineFaults = []fault{
 		},
 	},
 	{
-		name: "half-open connections", injected: "RabbitMQ is frozen with SIGSTOP for " + frozenFor().String() + ", then goes on",
+		name: "half-open connections, writes block", injected: "RabbitMQ is frozen with SIGSTOP for " + frozen() + " under requests so large that what is written to it fills all buffers, then goes on",
+		load: large,
 		do: func(s *system, c *checker) {
+			s.eval(`[inet:setopts(P, [{recbuf, 16384}]) || P <- erlang:ports(), erlang:port_info(P, name) =:= {name, "tcp_inet"}].`) // soon full
 			if err := s.rabbit.Pause(); err != nil {
 				s.t.Fatal(err)
 			}
-			timer := time.NewTimer(frozenFor())
-			defer timer.Stop()
-			c.until("503", 3)
-			<-timer.C
+			s.meanwhile(s.frozenFor(), func() {
+				c.until("503", 3)
+				s.writesBlocked(s.rabbit.Addr())
+			})
 			if err := s.rabbit.Resume(); err != nil {
 				s.t.Fatal(err)
 			}
@@ -227,6 +233,25 @@ var pipelineFaults = []fault{
 			}
 		},
 	},
+	collectorCrashAt("after accept"),
+	collectorCrashAt("after confirm"),
+	{
+		name: "panics in enrichment", injected: "one event in a hundred makes a step of the collector's enrichment panic", load: []string{"-pills", "0.01"},
+		patches: []patch{{
+			"services/collector/internal/enrich/channel.go", "(v *Visit, e *event.Event) {\n", "(v *Visit, e *event.Event) {\n	if e.EventType == \"poison_pill\" {\n		panic(\"a pill\")\n	}\n",
+		}},
+		do: func(s *system, c *checker) {
+			c.until("200", 50)
+			if s.metric(s.collector, "maidian_collector_enrichment_panics_total") == 0 {
+				s.t.Error("nothing panicked")
+			}
+		},
+		expect: func(t *testing.T, r *report) {
+			if n := r.Requests["500"].Count; n > 0 {
+				t.Errorf("%d requests were answered with 500", n)
+			}
+		},
+	},
 	{
 		name: "consumer kill -9, MongoDB", injected: "the consumer on MongoDB's adapter is killed and started again, three times", on: onMongo, load: small,
 		do: func(s *system, c *checker) {
@@ -244,8 +269,40 @@ const queue = "analytics_events"
 // small is a load that FerretDB bears.
 var small = []string{"-rate", "150", "-batch", "1,5,20"}
 
-// frozenFor is how long a frozen broker stays so: FAULT_FREEZE, 60s in full.
-func frozenFor() time.Duration { return duration("FAULT_FREEZE", 20*time.Second) }
+// Faults that take their time take it in their first run, and are short in the others.
+const (
+	shortFreeze = 20 * time.Second
+	shortDown   = 10 * time.Second
+	shortMix    = time.Minute
+)
+
+// frozenFor is how long a broker that does not answer stays so: FAULT_FREEZE, 60s in full.
+func (s *system) frozenFor() time.Duration { return s.lasting("FAULT_FREEZE", shortFreeze) }
+
+func frozen() string { return spans("FAULT_FREEZE", shortFreeze) }
+
+func (s *system) lasting(variable string, short time.Duration) time.Duration {
+	if !s.first {
+		return short
+	}
+	return duration(variable, short)
+}
+
+// spans says for the table how long a fault lasts.
+func spans(variable string, short time.Duration) string {
+	if first := duration(variable, short); first != short {
+		return fmt.Sprintf("%s (%s after the first run)", first, short)
+	}
+	return short.String()
+}
+
+// meanwhile does something, and returns when that is done and the time is over.
+func (s *system) meanwhile(long time.Duration, do func()) {
+	timer := time.NewTimer(long)
+	defer timer.Stop()
+	do()
+	<-timer.C
+}
 
 func duration(name string, or time.Duration) time.Duration {
 	if d, err := time.ParseDuration(os.Getenv(name)); err == nil {
@@ -259,16 +316,26 @@ func crashAt(point string) fault {
 	return fault{
 		name: "consumer crash " + point, injected: "the consumer kills itself " + point + " of the 15th group, three times",
 		patches: seams, quick: point == "after insert",
-		do: func(s *system, c *checker) {
-			for range 3 {
-				s.consumer.kill()
-				s.consumer.start("CRASH_AT="+point, "CRASH_AFTER=15")
-				s.consumer.wait()
-				s.consumer.start()
-				c.until("200", 10)
-			}
-			s.consumer.up()
-		},
+		do: func(s *system, c *checker) { s.crashing(s.consumer, c, point) },
+	}
+}
+
+// collectorCrashAt has the collector kill itself at one point of a request, three times.
+func collectorCrashAt(point string) fault {
+	return fault{
+		name: "collector crash " + point, injected: "the collector kills itself " + point + " of the 15th request, three times", patches: seams,
+		do: func(s *system, c *checker) { s.crashing(s.collector, c, point) },
+	}
+}
+
+func (s *system) crashing(p *process, c *checker, point string) {
+	s.t.Helper()
+	for range 3 {
+		p.kill()
+		p.start("CRASH_AT="+point, "CRASH_AFTER=15")
+		p.wait()
+		s.again(p)
+		c.until("200", 10)
 	}
 }
 
@@ -283,7 +350,12 @@ func quickRefusals(t *testing.T, r *report) {
 
 func (s *system) startBroker() {
 	s.t.Helper()
-	if err := s.rabbit.Start(); err != nil {
+	s.startNode(s.rabbit)
+}
+
+func (s *system) startNode(n *testenv.Rabbit) {
+	s.t.Helper()
+	if err := n.Start(); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -324,6 +396,7 @@ func (f *fault) run(t testing.TB, seed int, patches ...patch) *report {
 		on = onSQLite
 	}
 	s := on(t, append(append([]patch{}, f.patches...), patches...), f.env)
+	s.first = seed == firstSeed
 	c := s.loading(seed, f.load...)
 	c.until("200", s.around())
 	o := s.observe(c)
@@ -340,19 +413,22 @@ func (f *fault) run(t testing.TB, seed int, patches ...patch) *report {
 	return r
 }
 
-// FAULTS=all runs every fault, FAULT_SEEDS of them times each.
+// FAULTS=all runs every fault, FAULT_SEEDS of them times each, FAULT_PARALLEL
+// faults side by side.
 func TestFaults(t *testing.T) {
 	all := os.Getenv("FAULTS") == "all"
+	var table sync.Mutex
 	for _, f := range faults {
 		if !f.quick && !all {
 			continue
 		}
 		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
 			row, bearing := row{fault: f.name, injected: f.injected}, bearing{fault: f.name}
 			for seed := range seeds() {
-				r := f.run(t, 100+seed)
+				r := f.run(t, firstSeed+seed)
 				for _, broken := range r.Findings {
-					t.Errorf("seed %d: %s: %d, such as %q", 100+seed, broken.Rule, broken.Count, broken.Examples)
+					t.Errorf("seed %d: %s: %d, such as %q", firstSeed+seed, broken.Rule, broken.Count, broken.Examples)
 				}
 				if f.expect != nil {
 					f.expect(t, r)
@@ -361,10 +437,15 @@ func TestFaults(t *testing.T) {
 				row.add(r)
 				bearing.runs = append(bearing.runs, r.behaviour)
 			}
+			table.Lock()
+			defer table.Unlock()
 			row.write(t, &bearing)
 		})
 	}
 }
+
+// firstSeed is that of a fault's first run.
+const firstSeed = 100
 
 func seeds() int { return number("FAULT_SEEDS", 1) }
 

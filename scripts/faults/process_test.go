@@ -2,7 +2,9 @@ package faults
 
 import (
 	"bytes"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -138,15 +140,21 @@ func (o *output) String() string {
 	return string(bytes.TrimSpace(o.text))
 }
 
-// freeAddress is one that nobody listens on, for a process that keeps it over restarts.
+// freeAddress is one that nobody listens on, for a process that keeps it over
+// restarts: below the ports that systems give to outgoing connections, which
+// would take it while the process is down.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var err error
+	for range 100 {
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))); err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal(err)
+	return ""
 }
 
 // eventually waits for an effect. How long is no promise of the system, only

@@ -1,8 +1,14 @@
 package faults
 
-// seams let the consumer kill itself at a point of a delivery that the
-// environment names: CRASH_AT, at the CRASH_AFTERth time that it comes by.
+// seams let a program kill itself at a point of a delivery, or of a request,
+// that the environment names: CRASH_AT, at the CRASH_AFTERth time that it comes by.
 var seams = []patch{
+	{file: "services/collector/internal/intake/crash_here.go", new: "package intake\n" + crashHere},
+	{
+		file: "services/collector/internal/intake/intake.go",
+		old:  "		if err := in.coalescer.Publish(from, lines.bytes, lines.ends); err != nil {\n			return Answer{}, err\n		}\n",
+		new:  "		crashHere(\"after accept\")\n		if err := in.coalescer.Publish(from, lines.bytes, lines.ends); err != nil {\n			return Answer{}, err\n		}\n		crashHere(\"after confirm\")\n",
+	},
 	{file: "services/consumer/internal/deliver/crash_here.go", new: "package deliver\n" + crashHere},
 	{file: "pkg/bus/internal/receive/crash_here.go", new: "package receive\n" + crashHere},
 	{

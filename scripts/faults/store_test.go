@@ -12,21 +12,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/maidian/maidian/scripts/faults/halves"
 	"github.com/maidian/maidian/scripts/faults/wireproxy"
 )
 
 // storeFaults are what a store, its disk and its network can do.
 var storeFaults = []fault{
 	{
-		name: "store down", injected: "the store is killed for " + downFor().String() + ", then started again", on: onMongo,
+		name: "store down", injected: "the store is killed for " + spans("FAULT_DOWN", shortDown) + ", then started again", on: onMongo,
 		load: []string{"-rate", "30", "-batch", "1,5,20"},
 		do: func(s *system, c *checker) {
+			before := s.redelivered()
 			s.storeDown()
-			timer := time.NewTimer(downFor())
-			defer timer.Stop()
-			c.until("200", 30) // the collector goes on
-			<-timer.C
-			s.noRedeliveries()
+			s.meanwhile(s.lasting("FAULT_DOWN", shortDown), func() { c.until("200", 30) }) // the collector goes on
+			s.noRedeliveries(before)
 			s.storeUp()
 		},
 	},
@@ -100,11 +99,65 @@ var storeFaults = []fault{
 	},
 }
 
+// embeddedFaults are what the store can do under a full load, on SQLite.
+var embeddedFaults = []fault{
+	{
+		name: "store away, SQLite", injected: "the store refuses everything for " + spans("FAULT_DOWN", shortDown),
+		do: func(s *system, c *checker) {
+			before := s.redelivered()
+			heal := s.hurtStore(halves.Away)
+			s.meanwhile(s.lasting("FAULT_DOWN", shortDown), func() {
+				s.consumerIs("not ready")
+				c.until("200", 50)
+			})
+			s.noRedeliveries(before)
+			heal()
+			s.consumerIs("ready")
+		},
+	},
+	storeWounded("store slow, SQLite", "every operation of the store takes 2 s longer, 10 times", halves.Slow, 10),
+	storeWounded("reply lost, SQLite", "every second operation of the store is carried out and answered as if the store were away, 30 times", halves.Lost, 30),
+	storeWounded("store errors, SQLite", "every second operation of the store is refused, 30 times", halves.Errors, 30),
+}
+
+// storeWounded has operations of the store hurt, so many times.
+func storeWounded(name, injected, how string, times int64) fault {
+	return fault{name: name, injected: injected, do: func(s *system, _ *checker) {
+		want := s.wounds() + times
+		defer s.hurtStore(how)()
+		eventually(s.t, "operations of the store that are hurt", func() bool { return s.wounds() >= want })
+	}}
+}
+
+// hurtStore hurts what the consumer does on SQLite until heal is called.
+func (s *system) hurtStore(how string) (heal func()) {
+	s.t.Helper()
+	path := s.besideStore(halves.Hurt)
+	if err := os.WriteFile(path, []byte(how), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return func() {
+		if err := os.Remove(path); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+func (s *system) wounds() int64 {
+	info, err := os.Stat(s.besideStore(halves.Wounded))
+	if err != nil {
+		return 0 // none so far
+	}
+	return info.Size()
+}
+
+// besideStore is a path in the directory of the SQLite store.
+func (s *system) besideStore(name string) string {
+	return filepath.Join(filepath.Dir(strings.TrimPrefix(s.store, "sqlite:")), name)
+}
+
 // steady is a load that FerretDB bears until the fault is over.
 var steady = []string{"-rate", "50", "-batch", "1,5,20"}
-
-// downFor is how long a store is away: FAULT_DOWN, minutes in full.
-func downFor() time.Duration { return duration("FAULT_DOWN", 10*time.Second) }
 
 // mongoError has writes answered with an error: one in four before the server
 // did anything, one in four after it has done it all.
@@ -175,18 +228,27 @@ func (s *system) storeUp() {
 
 // noRedeliveries: while the store is away the consumer holds what it has,
 // instead of having the broker deliver it again and again.
-func (s *system) noRedeliveries() {
+func (s *system) noRedeliveries(before float64) {
 	s.t.Helper()
-	_, metrics := ask(s.consumer.url() + "/metrics")
-	const metric = "maidian_bus_redelivered_total "
-	for line := range strings.Lines(metrics) {
-		if n, ok := strings.CutPrefix(line, metric); ok && strings.TrimSpace(n) != "0" {
-			s.t.Errorf("while the store was away messages were delivered again: %s", line)
-		} else if ok {
-			return
-		}
+	if more := s.redelivered() - before; more != 0 {
+		s.t.Errorf("while the store was away %v messages were delivered again", more)
 	}
-	s.t.Errorf("the consumer has no metric %s", metric)
+}
+
+// redelivered is how many messages the consumer has been given again.
+func (s *system) redelivered() float64 {
+	s.t.Helper()
+	return s.metric(s.consumer, "maidian_bus_redelivered_total")
+}
+
+// metric is the value that a process gives of one of its metrics.
+func (s *system) metric(p *process, name string) float64 {
+	s.t.Helper()
+	n, ok := p.watch(p.name).take(s.t, 0).said[name]
+	if !ok {
+		s.t.Fatalf("%s has no metric %s", p.name, name)
+	}
+	return n
 }
 
 // consumerIs waits until the consumer says that it is ready, or not.
@@ -216,7 +278,7 @@ func onSmallDisk(t testing.TB, patches []patch, env []string) *system {
 // fillDisk leaves nothing free on the store's disk, and returns the file that took it.
 func (s *system) fillDisk() string {
 	s.t.Helper()
-	path := filepath.Join(filepath.Dir(strings.TrimPrefix(s.store, "sqlite:")), "ballast")
+	path := s.besideStore("ballast")
 	f, err := os.Create(path)
 	if err != nil {
 		s.t.Fatal(err)

@@ -16,15 +16,19 @@ import (
 	"github.com/maidian/maidian/pkg/store"
 	"github.com/maidian/maidian/pkg/testenv"
 	"github.com/maidian/maidian/scripts/faults/halves"
+	"github.com/maidian/maidian/scripts/faults/line"
 	"github.com/maidian/maidian/scripts/faults/wireproxy"
 )
 
 // system is the pipeline under test, each part a process, on a private broker.
 type system struct {
 	t         testing.TB
-	rabbit    *testenv.Rabbit
-	ferret    *testenv.FerretDB // nil on SQLite, and where MONGODB_URI names a server
-	wire      *wireproxy.Proxy  // between the services and MongoDB
+	rabbit    *testenv.Rabbit       // the node, or the first of the cluster
+	nodes     []*testenv.Rabbit     // all of them
+	lines     map[string]*line.Line // between a program, by its name, and the node, in some layouts
+	first     bool                  // of several runs of a fault: faults that take their time last as long as they are to
+	ferret    *testenv.FerretDB     // nil on SQLite, and where MONGODB_URI names a server
+	wire      *wireproxy.Proxy      // between the services and MongoDB
 	collector *process
 	beside    *process // a collector of another build, if there is one
 	consumer  *process
@@ -48,12 +52,41 @@ func onSQLite(t testing.TB, patches []patch, env []string) *system {
 // onSQLiteIn keeps the store in dir.
 func onSQLiteIn(t testing.TB, dir string, patches []patch, env []string) *system {
 	t.Helper()
-	s := &system{t: t, rabbit: testenv.StartRabbit(t), keys: map[string][2]string{}}
+	return onSQLiteWith(newSystem(t, testenv.StartRabbit(t)), dir, patches, env)
+}
+
+// onCluster has three nodes, which the services and the checker know all of.
+func onCluster(t testing.TB, patches []patch, env []string) *system {
+	t.Helper()
+	return onSQLiteWith(newSystem(t, testenv.StartRabbitCluster(t, 3)...), t.TempDir(), patches, env)
+}
+
+// onLines has a line between each of the two processes and the broker.
+func onLines(t testing.TB, patches []patch, env []string) *system {
+	t.Helper()
+	s := newSystem(t, testenv.StartRabbit(t))
+	for _, half := range []string{"collecting", "storing"} {
+		l, err := line.Start(s.rabbit.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(l.Close)
+		s.lines[half] = l
+	}
+	return onSQLiteWith(s, t.TempDir(), patches, env)
+}
+
+func newSystem(t testing.TB, nodes ...*testenv.Rabbit) *system {
+	return &system{t: t, rabbit: nodes[0], nodes: nodes, lines: map[string]*line.Line{}, keys: map[string][2]string{}}
+}
+
+func onSQLiteWith(s *system, dir string, patches []patch, env []string) *system {
+	s.t.Helper()
 	s.store = "sqlite:" + filepath.Join(dir, "maidian.db")
 	for _, name := range halves.Names() {
 		s.keys[name] = [2]string{halves.Key(name, store.WriteKey), halves.Key(name, store.ReadKey)}
 	}
-	s.env = append([]string{"RABBITMQ_URL=" + s.rabbit.URL(), "STORE_DIR=" + dir}, env...)
+	s.env = append([]string{"STORE_DIR=" + dir}, env...)
 	s.consumer = s.process("scripts/faults/cmd/storing", "QUERY_LISTEN", "/readyz", patches)
 	s.query = s.consumer
 	s.collector = s.process("scripts/faults/cmd/collecting", "COLLECTOR_LISTEN", "/readyz", patches)
@@ -65,9 +98,9 @@ func onSQLiteIn(t testing.TB, dir string, patches []patch, env []string) *system
 // MONGODB_URI names, or on FerretDB, which is slow: small loads only.
 func onMongo(t testing.TB, patches []patch, env []string) *system {
 	t.Helper()
-	s := &system{t: t, rabbit: testenv.StartRabbit(t), keys: map[string][2]string{}}
+	s := newSystem(t, testenv.StartRabbit(t))
 	s.env = append([]string{
-		"RABBITMQ_URL=" + s.rabbit.URL(), "MONGODB_URI=" + s.mongo(), "MONGODB_DATABASE=" + database(s.store), "QUERY_ADMIN_KEY=" + adminKey,
+		"MONGODB_URI=" + s.mongo(), "MONGODB_DATABASE=" + database(s.store), "QUERY_ADMIN_KEY=" + adminKey,
 	}, env...)
 	s.query = s.process("services/query/cmd/query", "QUERY_LISTEN", "/readyz", patches)
 	s.consumer = s.process("services/consumer/cmd/consumer", "OPS_LISTEN", "/readyz", patches)
@@ -115,10 +148,10 @@ const adminKey = "ak_of_the_faults_0123456789"
 // process makes one that listens on an address of its own, and kills it at the end.
 func (s *system) process(program, listen, health string, patches []patch) *process {
 	s.t.Helper()
-	at := freeAddress(s.t)
+	at, name := freeAddress(s.t), filepath.Base(program)
 	p := &process{
-		t: s.t, name: filepath.Base(program), program: build(s.t, program, patches...), health: "http://" + at + health,
-		env: append([]string{"LOG_LEVEL=warn", "OPS_LISTEN=" + freeAddress(s.t), listen + "=" + at}, s.env...),
+		t: s.t, name: name, program: build(s.t, program, patches...), health: "http://" + at + health,
+		env: append([]string{"LOG_LEVEL=warn", "RABBITMQ_URL=" + s.broker(name), "OPS_LISTEN=" + freeAddress(s.t), listen + "=" + at}, s.env...),
 	}
 	s.t.Cleanup(func() {
 		p.kill()
@@ -127,6 +160,23 @@ func (s *system) process(program, listen, health string, patches []patch) *proce
 		}
 	})
 	return p
+}
+
+// broker is where a program finds RabbitMQ.
+func (s *system) broker(program string) string {
+	if l := s.lines[program]; l != nil {
+		return "amqp://guest:guest@" + l.Addr() + "/"
+	}
+	return s.amqp()
+}
+
+// amqp are the nodes themselves.
+func (s *system) amqp() string {
+	var urls []string
+	for _, n := range s.nodes {
+		urls = append(urls, n.URL())
+	}
+	return strings.Join(urls, ",")
 }
 
 func (s *system) startAll() {
@@ -142,7 +192,7 @@ func (s *system) startAll() {
 	s.awaitRegistered()
 }
 
-// awaitRegistered waits until the node has written down that the queue exists.
+// awaitRegistered waits until every node has written down that the queue exists.
 // RabbitMQ 3.10 does that up to a second after it has declared it; killed
 // before, it comes back with a queue that answers nothing, for ever.
 func (s *system) awaitRegistered() {
@@ -150,16 +200,21 @@ func (s *system) awaitRegistered() {
 	if !strings.Contains(s.ctl("list_queues", "name", "type"), queue+"\tquorum") {
 		return // in a build that is broken on purpose
 	}
-	eventually(s.t, "RabbitMQ to write down its queues", func() bool {
-		registers, _ := filepath.Glob(filepath.Join(s.rabbit.Dir(), "data", "*", "quorum", "*", "names.dets")) // the pattern is well-formed
-		for _, register := range registers {
-			text, err := os.ReadFile(register)
-			if all := strings.Count(string(text), queue); err == nil && all > strings.Count(string(text), queue+".") { // not only the queues beside it
-				return true
-			}
+	for _, n := range s.nodes {
+		eventually(s.t, "RabbitMQ to write down its queues", func() bool { return hasRegistered(n.Dir()) })
+	}
+}
+
+// hasRegistered says whether a node's register of quorum queues knows the queue.
+func hasRegistered(dir string) bool {
+	registers, _ := filepath.Glob(filepath.Join(dir, "data", "*", "quorum", "*", "names.dets")) // the pattern is well-formed
+	for _, register := range registers {
+		text, err := os.ReadFile(register)
+		if all := strings.Count(string(text), queue); err == nil && all > strings.Count(string(text), queue+".") { // not only the queues beside it
+			return true
 		}
-		return false
-	})
+	}
+	return false
 }
 
 // again starts a process that has ended, and waits for it.
@@ -210,10 +265,14 @@ func (s *system) makeProject(name string) [2]string {
 	return [2]string{made.Write, made.Read}
 }
 
-// ctl runs rabbitmqctl on the system's broker.
+// ctl runs rabbitmqctl on the system's broker, on a node that runs.
 func (s *system) ctl(args ...string) string {
 	s.t.Helper()
-	return s.rabbit.Ctl(s.t, args...)
+	n := s.rabbit
+	for i := 1; i < len(s.nodes) && !n.Alive(); i++ {
+		n = s.nodes[i]
+	}
+	return n.Ctl(s.t, args...)
 }
 
 // eval runs Erlang on the broker.

@@ -100,7 +100,7 @@ func Store(ctx context.Context, c *Storing, p *proc.Process) error {
 		}
 		receivers = append(receivers, r)
 	}
-	if err := consumer.Serve(ctx, &c.Consumer, p, consumer.Deps{Receivers: receivers, Store: s}); err != nil {
+	if err := consumer.Serve(ctx, &c.Consumer, p, consumer.Deps{Receivers: receivers, Store: &hurt{Store: s, dir: c.Dir}}); err != nil {
 		return err
 	}
 	_, err = query.Serve(ctx, &c.Query, p, query.Deps{Store: s})

@@ -22,6 +22,9 @@ type Line struct {
 	calls map[*call]bool
 }
 
+// smallBuffer is soon full when nobody reads.
+const smallBuffer = 16 << 10
+
 // call is one connection on both sides.
 type call struct {
 	client, server net.Conn
@@ -110,6 +113,7 @@ func (l *Line) accept() {
 			_ = client.Close()
 			continue
 		}
+		_ = client.(*net.TCPConn).SetReadBuffer(smallBuffer) // at worst there is more to fill
 		l.carry(&call{client: client, server: server})
 	}
 }
