@@ -111,3 +111,19 @@ type Event struct {
 	BatchID  string // the message that brought it
 	Position int    // its place in that message
 }
+
+// Lacks is the name of a field that is missing and without which an event
+// cannot be stored; empty when all are there.
+func (e *Event) Lacks() string {
+	switch {
+	case e.Project == "":
+		return "project"
+	case e.EventID == "":
+		return "event_id"
+	case e.EventType == "":
+		return "event_type"
+	case e.Timestamp == 0:
+		return "timestamp"
+	}
+	return ""
+}

@@ -22,6 +22,7 @@ type group struct {
 	messages []message
 	events   []event.Event
 	fates    []fate // of each event
+	recorded bool   // the journal is written
 }
 
 // message is one delivery and where its events are.
@@ -159,24 +160,10 @@ func projectIn(line string) string {
 // condemnIncomplete marks events that lack what nothing can be stored without.
 func (g *group) condemnIncomplete() {
 	for i := range g.events {
-		if name := lacks(&g.events[i]); name != "" {
+		if name := g.events[i].Lacks(); name != "" {
 			g.fates[i] = fate{dead, name + " is missing"}
 		}
 	}
-}
-
-func lacks(e *event.Event) string {
-	switch {
-	case e.Project == "":
-		return "project"
-	case e.EventID == "":
-		return "event_id"
-	case e.EventType == "":
-		return "event_type"
-	case e.Timestamp == 0:
-		return "timestamp"
-	}
-	return ""
 }
 
 func (g *group) stamp(now event.Time) {

@@ -32,6 +32,7 @@ type Admin struct {
 type Store interface {
 	store.Projects
 	store.DeadLetters
+	Event(ctx context.Context, project, id string) (*event.Event, error)
 	InsertEvents(ctx context.Context, events []event.Event) ([]store.Outcome, error)
 	RecordBatches(ctx context.Context, batches []store.Batch) error
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,6 +33,8 @@ func (a *API) administration(g *gin.RouterGroup) {
 	g.POST("/:project/erase", a.erase)
 	g.GET("/:project/jobs/:job", a.getJob)
 	g.GET("/:project/dead-letters", a.listDeadLetters)
+	g.GET("/:project/dead-letters/:letter", a.getDeadLetter)
+	g.GET("/:project/discards", a.listDiscards)
 	for _, group := range []string{"/:project/dead-letters", "/:project"} {
 		g.POST(group+"/replay", a.replayDeadLetters)
 		g.POST(group+"/discard", a.discardDeadLetters)
@@ -92,17 +95,46 @@ func (a *API) getJob(c *gin.Context) {
 	a.done(c, http.StatusOK, job, err)
 }
 
-// defaultDeadLetters is how many dead letters a page has when nobody says.
-const defaultDeadLetters = 100
-
 func (a *API) listDeadLetters(c *gin.Context) {
-	limit, err := strconv.Atoi(c.DefaultQuery("limit", strconv.Itoa(defaultDeadLetters)))
+	a.listed(c, func(cursor string, limit int) (any, error) {
+		f := admin.Filter{
+			Reason: c.Query("reason"), From: admin.Moment(c.Query("from")), To: admin.Moment(c.Query("to")),
+			EventType: c.Query("event_type"), Text: c.Query("text"),
+		}
+		return a.admin.DeadLetters(c.Request.Context(), c.Param("project"), f, cursor, limit)
+	}, "reason", "from", "to", "event_type", "text")
+}
+
+func (a *API) listDiscards(c *gin.Context) {
+	a.listed(c, func(cursor string, limit int) (any, error) {
+		return a.admin.Discards(c.Request.Context(), c.Param("project"), cursor, limit)
+	})
+}
+
+// defaultListed is how many entries a page has when nobody says.
+const defaultListed = 100
+
+// listed answers with a page of a list; other parameters than these and its own are refused.
+func (a *API) listed(c *gin.Context, page func(cursor string, limit int) (any, error), parameters ...string) {
+	parameters = append(parameters, "cursor", "limit")
+	for name := range c.Request.URL.Query() {
+		if !slices.Contains(parameters, name) {
+			httpx.Fail(c, fault.Field(name, "is not a parameter here; there are %s", strings.Join(parameters, ", ")))
+			return
+		}
+	}
+	limit, err := strconv.Atoi(c.DefaultQuery("limit", strconv.Itoa(defaultListed)))
 	if err != nil || limit < 1 || limit > admin.MaxPage {
 		httpx.Fail(c, fault.Field("limit", "must be a whole number from 1 to %d, got %.40q", admin.MaxPage, c.Query("limit")))
 		return
 	}
-	page, err := a.admin.DeadLetters(c.Request.Context(), c.Param("project"), c.Query("cursor"), limit)
-	a.done(c, http.StatusOK, page, err)
+	answer, err := page(c.Query("cursor"), limit)
+	a.done(c, http.StatusOK, answer, err)
+}
+
+func (a *API) getDeadLetter(c *gin.Context) {
+	letter, err := a.admin.DeadLetter(c.Request.Context(), c.Param("project"), c.Param("letter"))
+	a.done(c, http.StatusOK, letter, err)
 }
 
 func (a *API) replayDeadLetters(c *gin.Context) {
@@ -114,10 +146,10 @@ func (a *API) replayDeadLetters(c *gin.Context) {
 }
 
 func (a *API) discardDeadLetters(c *gin.Context) {
-	var s admin.Selection
-	if a.decoded(c, &s) {
-		n, err := a.admin.Discard(c.Request.Context(), c.Param("project"), s)
-		a.done(c, http.StatusOK, gin.H{"discarded": n}, err)
+	var d admin.Discarding
+	if a.decoded(c, &d) {
+		done, err := a.admin.Discard(c.Request.Context(), c.Param("project"), c.ClientIP(), d)
+		a.done(c, http.StatusOK, done, err)
 	}
 }
 
