@@ -82,9 +82,11 @@ controls: ## builds that break the promise on purpose: the checker must find eac
 	CONTROLS=all $(GO) test -count 1 -timeout 60m -v -run 'TestTheChecker|TestPatches' ./scripts/faults
 
 faults: SEEDS ?= 3
-faults: ## every fault under load, several times, into deploy/RELIABILITY.md (SEEDS=3 times each)
+faults: PARALLEL ?= 3
+faults: ## every fault under load, several times, into deploy/RELIABILITY.md (SEEDS=3 times each, PARALLEL=3 side by side; about an hour)
 	@scripts/need rabbitmq
-	FAULTS=all FAULT_SEEDS=$(SEEDS) FAULT_RATE=10000 FAULT_REQUESTS=300 FAULT_QUIET=10s FAULT_FREEZE=60s FAULT_DOWN=2m FAULT_BACKLOG=1000000 RELIABILITY=deploy/RELIABILITY.md \
+	FAULTS=all FAULT_SEEDS=$(SEEDS) FAULT_PARALLEL=$(PARALLEL) FAULT_RATE=3000 FAULT_REQUESTS=100 FAULT_QUIET=5s \
+		FAULT_FREEZE=60s FAULT_DOWN=2m FAULT_MIX=2m FAULT_BACKLOG=1000000 RELIABILITY=deploy/RELIABILITY.md \
 		$(GO) test -count 1 -timeout 4h -v -run TestFaults ./scripts/faults
 
 FAULT_MIX ?= 30m

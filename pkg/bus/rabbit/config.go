@@ -19,7 +19,7 @@ import (
 // Config says where RabbitMQ is and how the queue is made. Collector and
 // consumer both declare the queue, so its fields must be the same in both.
 type Config struct {
-	URL      string `envconfig:"RABBITMQ_URL" desc:"amqp:// or amqps:// address of RabbitMQ; several nodes of a cluster separated by commas; replaces the five variables below"`
+	URL      string `envconfig:"RABBITMQ_URL" desc:"amqp:// or amqps:// address of RabbitMQ; several nodes of a cluster separated by commas are tried in turn; replaces the five variables below"`
 	Host     string `envconfig:"RABBITMQ_HOST" default:"127.0.0.1" desc:"host, when RABBITMQ_URL is not set"`
 	Port     string `envconfig:"RABBITMQ_PORT" default:"5672" desc:"port, when RABBITMQ_URL is not set"`
 	Username string `envconfig:"RABBITMQ_USERNAME" default:"guest" desc:"user, when RABBITMQ_URL is not set"`
@@ -29,7 +29,7 @@ type Config struct {
 	Queue         string `envconfig:"ANALYTICS_QUEUE_NAME" default:"analytics_events" desc:"name of the queue, and the beginning of the names of what belongs to it"`
 	MaxMessages   int64  `envconfig:"ANALYTICS_QUEUE_MAX_MESSAGES" default:"1000000" desc:"the queue refuses above this; must be the same everywhere"`
 	MaxBytes      int64  `envconfig:"ANALYTICS_QUEUE_MAX_BYTES" default:"17179869184" desc:"the queue refuses above this; must be the same everywhere"`
-	DeliveryLimit int64  `envconfig:"ANALYTICS_QUEUE_DELIVERY_LIMIT" default:"1000" desc:"a message delivered again this often goes to the dead-letter queue; must be the same everywhere"`
+	DeliveryLimit int64  `envconfig:"ANALYTICS_QUEUE_DELIVERY_LIMIT" default:"1000" desc:"a message delivered again this often goes to the dead-letter queue, 1073741824 for never; must be the same everywhere"`
 
 	Sessions int `envconfig:"RABBITMQ_PUBLISH_SESSIONS" default:"2" desc:"connections to publish on"`
 	Window   int `envconfig:"RABBITMQ_CONFIRM_WINDOW" default:"256" desc:"most unconfirmed messages on each of them"`
