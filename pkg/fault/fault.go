@@ -25,6 +25,7 @@ const (
 	Unsupported              // a content type or encoding that is not understood
 	Exceeded                 // a well-formed question past a limit on work
 	Limited                  // over the caller's rate or quota
+	Slow                     // the input did not come in time: send it again
 	Unavailable              // a server we need is away, blocked or full: try again
 )
 

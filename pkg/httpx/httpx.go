@@ -168,5 +168,6 @@ var statuses = map[fault.Kind]int{
 	fault.Unsupported:  http.StatusUnsupportedMediaType,
 	fault.Exceeded:     http.StatusUnprocessableEntity,
 	fault.Limited:      http.StatusTooManyRequests,
+	fault.Slow:         http.StatusRequestTimeout,
 	fault.Unavailable:  http.StatusServiceUnavailable,
 }

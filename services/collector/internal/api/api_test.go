@@ -456,7 +456,7 @@ func TestASlowBodyEnds(t *testing.T) {
 	defer conn.Close()
 	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nX-Api-Key: wk_shop\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", trackPath)
 	answer, err := io.ReadAll(conn) // ends when the server closes
-	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 503 ") || !strings.Contains(string(answer), "body_timeout") {
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 408 ") || !strings.Contains(string(answer), "body_timeout") {
 		t.Errorf("got %q, %v", answer, err)
 	}
 }

@@ -94,9 +94,7 @@ func explain(err error) error {
 	case errors.As(err, &tooLong):
 		return errTooLarge(maxSent)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		f := fault.New(fault.Unavailable, "body_timeout", "the body came too slowly; try again")
-		f.RetryAfter = time.Second
-		return f
+		return fault.New(fault.Slow, "body_timeout", "the body came too slowly; try again")
 	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):
 		return fault.New(fault.Invalid, "invalid_gzip", "the body is not the gzip that Content-Encoding says")
 	case errors.Is(err, io.ErrUnexpectedEOF):

@@ -73,9 +73,9 @@ func headerKey(h http.Header) string {
 }
 
 // refused counts a request that was turned away for good and whose key is
-// known. A 503 says nothing of the request and is not counted.
+// known. A 503 or 408 says nothing of the request and is not counted.
 func (a *API) refused(holder *access.Holder, err error) {
-	if f := (*fault.Error)(nil); holder != nil && errors.As(err, &f) && f.Kind != fault.Unavailable {
+	if f := (*fault.Error)(nil); holder != nil && errors.As(err, &f) && f.Kind != fault.Unavailable && f.Kind != fault.Slow {
 		a.Intake.Refused(event.Source{Project: holder.Project.ID, Key: holder.Key.ID, Hour: event.TimeOf(time.Now()).Hour()}, f.Code)
 	}
 }
