@@ -236,9 +236,9 @@ var pipelineFaults = []fault{
 	collectorCrashAt("after accept"),
 	collectorCrashAt("after confirm"),
 	{
-		name: "panics in enrichment", injected: "one event in a hundred makes a step of the collector's enrichment panic", load: []string{"-pills", "0.01"},
+		name: "panics in enrichment", injected: "one event in a hundred makes a step of the collector's enrichment panic",
 		patches: []patch{{
-			"services/collector/internal/enrich/channel.go", "(v *Visit, e *event.Event) {\n", "(v *Visit, e *event.Event) {\n	if e.EventType == \"poison_pill\" {\n		panic(\"a pill\")\n	}\n",
+			"services/collector/internal/enrich/channel.go", "(v *Visit, e *event.Event) {\n", "(v *Visit, e *event.Event) {\n	if n := len(e.EventID); n > 2 && e.EventID[n-2:] == \"17\" {\n		panic(\"a pill\")\n	}\n",
 		}},
 		do: func(s *system, c *checker) {
 			c.until("200", 50)
@@ -418,7 +418,7 @@ func (f *fault) run(t testing.TB, seed int, patches ...patch) *report {
 func TestFaults(t *testing.T) {
 	all := os.Getenv("FAULTS") == "all"
 	var table sync.Mutex
-	for _, f := range faults {
+	for _, f := range slices.Backward(faults) { // the longest stand last in the list, and nobody shall wait for them alone
 		if !f.quick && !all {
 			continue
 		}
