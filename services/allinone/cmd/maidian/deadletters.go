@@ -3,11 +3,13 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/maidian/maidian/services/allinone"
@@ -16,43 +18,93 @@ import (
 
 // deadLetters asks the query service, which any holder of the admin key may.
 type deadLetters struct {
-	client ask.Client
-	path   string
-	dry    bool
+	client  ask.Client
+	project string
+	filter  map[string]string
+	dry     bool
+	reason  string
+	by      string
 }
+
+// letterFilters are what letters can be found by, as the query service calls it.
+var letterFilters = []string{"reason", "from", "to", "event_type", "text"}
+
+const deadLettersUsage = `Usage: maidian dead-letters [flags] list | show ID | replay [ID...|all] | discard ID...|all | discards
+
+Dead letters are events, or whole messages, that cannot be stored as they are. Replay stores them under the ids that they
+have, so twice is once; discard deletes them, and discards lists by whom, when and why. In place of ids, -filter chooses.
+
+`
 
 func deadLettersCommand(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("dead-letters", flag.ContinueOnError)
-	query := flags.String("query", "http://"+allinone.DefaultQueryListen, "`address` of the query service")
-	key := flags.String("key", cmp.Or(os.Getenv("QUERY_ADMIN_KEY"), allinone.DemoAdminKey), "admin key")
-	project := flags.String("project", "*", "project; * is all, and those too broken to tell whose they are")
-	dry := flags.Bool("dry-run", false, "change nothing, say how many letters it would be")
+	d := deadLetters{filter: map[string]string{}}
+	flags.StringVar(&d.client.URL, "query", "http://"+allinone.DefaultQueryListen, "`address` of the query service")
+	flags.StringVar(&d.client.Key, "key", cmp.Or(os.Getenv("QUERY_ADMIN_KEY"), allinone.DemoAdminKey), "admin key")
+	flags.StringVar(&d.project, "project", "*", "project; * is all, and those too broken to tell whose they are")
+	flags.Func("filter", "`name=value`, may be given several times: "+strings.Join(letterFilters, ", "), d.addFilter)
+	flags.BoolVar(&d.dry, "dry-run", false, "change nothing, say what would become of the letters")
+	flags.StringVar(&d.reason, "reason", "", "with discard: `why`")
+	flags.StringVar(&d.by, "by", os.Getenv("USER"), "with discard: `who` wants it")
 	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), "Usage: maidian dead-letters [flags] list | replay [ID...] | discard ID...|all\n\n"+
-			"Dead letters are events, or whole messages, that cannot be stored as they are.\n\n")
+		fmt.Fprint(flags.Output(), deadLettersUsage)
 		flags.PrintDefaults()
 	}
 	if err := parse(flags, args, anyWords); err != nil {
 		return err
 	}
 	if flags.NArg() == 0 {
-		return &usageError{"dead-letters needs a word: list, replay or discard"}
+		return &usageError{"dead-letters needs a word: list, show, replay, discard or discards"}
 	}
-	d := deadLetters{ask.Client{URL: *query, Key: *key}, "/api/v1/admin/projects/" + url.PathEscape(*project) + "/dead-letters", *dry}
-	ids := flags.Args()[1:]
-	switch flags.Arg(0) {
-	case "list":
-		return d.list(ctx)
-	case "replay":
-		return d.replay(ctx, ids)
-	case "discard":
-		return d.discard(ctx, ids)
+	do, known := map[string]func(context.Context, []string) error{
+		"list": d.list, "show": d.show, "replay": d.replay, "discard": d.discard, "discards": d.discards,
+	}[flags.Arg(0)]
+	if !known {
+		return &usageError{fmt.Sprintf("dead letters can be listed, shown, replayed and discarded, not %q", flags.Arg(0))}
 	}
-	return &usageError{fmt.Sprintf("dead-letters can be listed, replayed and discarded, not %q", flags.Arg(0))}
+	return do(ctx, flags.Args()[1:])
 }
 
-func (d deadLetters) list(ctx context.Context) error {
-	for cursor := ""; ; {
+func (d *deadLetters) addFilter(text string) error {
+	name, value, ok := strings.Cut(text, "=")
+	if !ok || !slices.Contains(letterFilters, name) {
+		return fmt.Errorf("must be name=value with one of the names %s", strings.Join(letterFilters, ", "))
+	}
+	d.filter[name] = value
+	return nil
+}
+
+// path is a route about the project's letters.
+func (d *deadLetters) path(route string) string {
+	return "/api/v1/admin/projects/" + url.PathEscape(d.project) + route
+}
+
+// pages asks for a list page by page; show reads one and returns where the next begins.
+func (d *deadLetters) pages(ctx context.Context, route string, show func(page json.RawMessage) (next *string, err error)) error {
+	query := url.Values{}
+	if route == "/dead-letters" {
+		for name, value := range d.filter {
+			query.Set(name, value)
+		}
+	}
+	for {
+		var page json.RawMessage
+		if err := d.client.Do(ctx, http.MethodGet, d.path(route)+"?"+query.Encode(), nil, &page); err != nil {
+			return err
+		}
+		next, err := show(page)
+		if err != nil || next == nil {
+			return err
+		}
+		query.Set("cursor", *next)
+	}
+}
+
+func (d *deadLetters) list(ctx context.Context, words []string) error {
+	if len(words) > 0 {
+		return &usageError{"list takes no ids: show ID shows one, -filter chooses"}
+	}
+	return d.pages(ctx, "/dead-letters", func(text json.RawMessage) (*string, error) {
 		var page struct {
 			Letters []struct {
 				ID       string `json:"id"`
@@ -64,17 +116,14 @@ func (d deadLetters) list(ctx context.Context) error {
 			} `json:"dead_letters"`
 			Next *string `json:"next_cursor"`
 		}
-		if err := d.client.Do(ctx, http.MethodGet, d.path+"?cursor="+url.QueryEscape(cursor), nil, &page); err != nil {
-			return err
+		if err := json.Unmarshal(text, &page); err != nil {
+			return nil, err
 		}
 		for _, l := range page.Letters {
 			fmt.Printf("%s  project %q  %s  attempt %d\n  %s\n  %s\n", l.ID, l.Project, l.Seen, l.Attempts, l.Reason, shortened(l.Payload))
 		}
-		if page.Next == nil {
-			return nil
-		}
-		cursor = *page.Next
-	}
+		return page.Next, nil
+	})
 }
 
 // shortened fits a payload on a few lines of a terminal.
@@ -87,42 +136,103 @@ func shortened(text string) string {
 	return text
 }
 
-func (d deadLetters) replay(ctx context.Context, ids []string) error {
-	var done struct {
-		Replayed, Stored, Duplicates int
-		Failed                       []struct{ ID, Reason string }
+func (d *deadLetters) show(ctx context.Context, ids []string) error {
+	if len(ids) != 1 {
+		return &usageError{"show needs the id of one letter"}
 	}
-	if err := d.client.Do(ctx, http.MethodPost, d.path+"/replay", map[string]any{"ids": ids, "all": len(ids) == 0, "dry_run": d.dry}, &done); err != nil {
+	var letter map[string]any
+	if err := d.client.Do(ctx, http.MethodGet, d.path("/dead-letters/")+url.PathEscape(ids[0]), nil, &letter); err != nil {
 		return err
 	}
-	if d.dry {
-		fmt.Printf("%d can be read and would be tried\n", done.Replayed)
-	} else {
-		fmt.Printf("%d replayed: %d events stored, %d duplicates\n", done.Replayed, done.Stored, done.Duplicates)
+	out := json.NewEncoder(os.Stdout)
+	out.SetIndent("", "  ")
+	out.SetEscapeHTML(false)
+	return out.Encode(letter)
+}
+
+func (d *deadLetters) replay(ctx context.Context, ids []string) error {
+	selection, err := d.selection("replay", ids)
+	if err != nil {
+		return err
 	}
+	var done struct {
+		Replayed, Stored, Duplicates, Kept int
+		Failed                             []struct{ ID, Reason string }
+	}
+	if err := d.client.Do(ctx, http.MethodPost, d.path("/dead-letters/replay"), selection, &done); err != nil {
+		return err
+	}
+	fmt.Printf(d.would("%d replayed: %d events stored, %d duplicates; %d letters stay\n"), done.Replayed, done.Stored, done.Duplicates, done.Kept)
 	for _, f := range done.Failed {
 		fmt.Printf("%s stays: %s\n", f.ID, f.Reason)
 	}
 	return nil
 }
 
-func (d deadLetters) discard(ctx context.Context, ids []string) error {
-	if len(ids) == 0 {
-		return &usageError{"discard needs ids, or the word all"}
+func (d *deadLetters) discard(ctx context.Context, ids []string) error {
+	if len(ids) == 0 && len(d.filter) == 0 {
+		return &usageError{"discard needs ids, a -filter, or the word all"}
 	}
-	selection := map[string]any{"ids": ids}
-	if len(ids) == 1 && ids[0] == "all" {
-		selection = map[string]any{"all": true}
+	if strings.TrimSpace(d.reason) == "" {
+		return &usageError{`discard needs a -reason "…": it is kept when the letters are gone`}
 	}
-	selection["dry_run"] = d.dry
-	var done struct{ Discarded int }
-	if err := d.client.Do(ctx, http.MethodPost, d.path+"/discard", selection, &done); err != nil {
+	selection, err := d.selection("discard", ids)
+	if err != nil {
 		return err
 	}
-	if d.dry {
-		fmt.Printf("%d would be discarded\n", done.Discarded)
-	} else {
-		fmt.Printf("%d discarded\n", done.Discarded)
+	selection["reason"], selection["by"] = d.reason, d.by
+	var done struct{ Discarded int }
+	if err := d.client.Do(ctx, http.MethodPost, d.path("/dead-letters/discard"), selection, &done); err != nil {
+		return err
 	}
+	fmt.Printf(d.would("%d discarded\n"), done.Discarded)
 	return nil
+}
+
+// would says before what was counted that nothing was done.
+func (d *deadLetters) would(format string) string {
+	if d.dry {
+		return "dry run: " + format
+	}
+	return format
+}
+
+// selection is which letters are meant, by ids or by the filter or all.
+func (d *deadLetters) selection(word string, ids []string) (map[string]any, error) {
+	all := len(ids) == 1 && ids[0] == "all" || len(ids)+len(d.filter) == 0
+	switch {
+	case len(ids) > 0 && len(d.filter) > 0:
+		return nil, &usageError{word + " takes ids, a -filter or the word all, not two of them"}
+	case all:
+		return map[string]any{"all": true, "dry_run": d.dry}, nil
+	case len(ids) > 0:
+		return map[string]any{"ids": ids, "dry_run": d.dry}, nil
+	}
+	return map[string]any{"filter": d.filter, "dry_run": d.dry}, nil
+}
+
+func (d *deadLetters) discards(ctx context.Context, words []string) error {
+	if len(words)+len(d.filter) > 0 {
+		return &usageError{"discards lists all of them, without ids and -filter"}
+	}
+	return d.pages(ctx, "/discards", func(text json.RawMessage) (*string, error) {
+		var page struct {
+			Discards []struct {
+				ID      string `json:"id"`
+				Project string `json:"project"`
+				At      string `json:"discarded_at"`
+				By      string `json:"by"`
+				Address string `json:"address"`
+				Reason  string `json:"reason"`
+			} `json:"discards"`
+			Next *string `json:"next_cursor"`
+		}
+		if err := json.Unmarshal(text, &page); err != nil {
+			return nil, err
+		}
+		for _, l := range page.Discards {
+			fmt.Printf("%s  project %q  %s  by %s at %s\n  %s\n", l.ID, l.Project, l.At, l.By, l.Address, l.Reason)
+		}
+		return page.Next, nil
+	})
 }

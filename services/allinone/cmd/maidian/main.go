@@ -32,7 +32,7 @@ func commands() []command {
 		{"serve", "", "start everything in one process", serve},
 		{"import", "FILE", "send a CSV or NDJSON file's rows as events", importFile},
 		{"account", "", "print what became of all events that came in", account},
-		{"dead-letters", "list|replay|discard", "look after events that cannot be stored as they are", deadLettersCommand},
+		{"dead-letters", "list|show|replay|discard|discards", "look after events that cannot be stored as they are", deadLettersCommand},
 		{"segments", "verify|rebuild", "look after the columns that closed days are kept in", segmentsCommand},
 		{"simulate", "", "send made-up visitors to a running system", simulate},
 		{"demo", "", "start, import a shop's events, print its funnel, retention and pages", demo},
