@@ -72,7 +72,8 @@ export const packages = async (dist = join(sdk, 'dist')) => {
   declarations('tsconfig.json', join(dist, 'esm'));
   declarations('tsconfig.node.json', join(dist, 'esm'));
   for (const name of readdirSync(join(dist, 'esm'), { recursive: true, encoding: 'utf8' })) {
-    if (name.endsWith('.d.ts')) cpSync(join(dist, 'esm', name), join(dist, 'cjs', name));
+    if (isEntry(name.replace('.d.ts', '.ts'))) rmSync(join(dist, 'esm', name));
+    else if (name.endsWith('.d.ts')) cpSync(join(dist, 'esm', name), join(dist, 'cjs', name));
   }
   writeFileSync(join(dist, 'cjs/package.json'), '{ "type": "commonjs" }\n');
 };
