@@ -21,6 +21,7 @@ const isSecret = (parameter: string) =>
 export const cleanUrl = (url: string): string =>
   url
     .slice(0, LONGEST)
+    .replace(/^(data|blob|javascript):[\s\S]*/i, '$1:')
     .replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/?#@]*@/i, '$1')
     .replace(/([?#&;])([^?#&;=]+=[^#&;]*)/g, (all, before, parameter) => (isSecret(parameter) ? before : all))
     .replace(/([?#&;])[&;]+/g, '$1')

@@ -1,51 +1,12 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { type CaptureName, captures } from '../src/captures.js';
-import type { Undo } from '../src/listen.js';
 import { followNavigation } from '../src/navigation.js';
-import type { Fields } from '../src/tracking.js';
-
-let tracked: [type: string, fields: Fields][];
-let undo: Undo[];
-
-const start = (...names: CaptureName[]) => {
-  const navigation = followNavigation();
-  undo.push(navigation.stop);
-  const track = (type: string, fields: Fields = {}) => {
-    tracked.push([type, JSON.parse(JSON.stringify(fields))]);
-  };
-  for (const name of names) undo.push(captures[name]({ track, navigation }));
-};
-const types = () => tracked.map(([type]) => type);
-const click = (selector: string, place = {}) => {
-  const event = new MouseEvent('click', { bubbles: true, cancelable: true, composed: true });
-  for (const [name, value] of Object.entries(place)) Object.defineProperty(event, name, { value });
-  document.querySelector(selector)?.dispatchEvent(event);
-};
-const page = (html: string) => {
-  document.body.innerHTML = html;
-};
-const visibility = (state: 'visible' | 'hidden') => {
-  Object.defineProperty(document, 'visibilityState', { value: state, configurable: true });
-  document.dispatchEvent(new Event('visibilitychange'));
-};
-
-beforeEach(() => {
-  vi.useFakeTimers({ now: 1_767_225_600_000 });
-  tracked = [];
-  undo = [];
-  document.title = 'Start';
-  history.replaceState({}, '', '/start');
-});
-afterEach(() => {
-  visibility('visible');
-  undo.forEach((stop) => stop());
-  vi.useRealTimers();
-});
+import { click, fire, page, start, tracked, types, undo, visibility } from './watched.js';
 
 test('a click is told by the nearest element that means something', () => {
   page('<button id="buy" class="big red"><span>Buy <b id="inner">now</b></span></button>');
-  start('clicks');
-  click('#inner', { pageX: 10.4, pageY: 20 });
+  start(['clicks']);
+  click('#inner', { pageX: 10.4, pageY: 920, clientX: 10.4, clientY: 20 });
   expect(tracked).toEqual([
     [
       'click',
@@ -54,8 +15,8 @@ test('a click is told by the nearest element that means something', () => {
         element_class: 'big red',
         element_text: 'Buy now',
         x_position: 10,
-        y_position: 20,
-        properties: { tag: 'button' },
+        y_position: 920,
+        properties: { tag: 'button', viewport_x: 10, viewport_y: 20 },
       },
     ],
   ]);
@@ -63,7 +24,7 @@ test('a click is told by the nearest element that means something', () => {
 
 test('a link’s target is told without its secrets', () => {
   page('<a id="a" href="https://b.example/reset?token=abc&x=1">Reset</a>');
-  start('clicks');
+  start(['clicks']);
   document.querySelector('#a')?.addEventListener('click', (event) => event.preventDefault());
   click('#a');
   expect(tracked[0][1].properties).toEqual({ tag: 'a', href: 'https://b.example/reset?x=1' });
@@ -80,7 +41,7 @@ test.each([
   ['a part of the page that means nothing', '<div id="t"><p>s3cret</p></div>'],
 ])('what may have been typed is never told: %s', (_, html) => {
   page(html);
-  start('clicks');
+  start(['clicks']);
   click('#t');
   expect(types()).toEqual(['click']);
   expect(JSON.stringify(tracked)).not.toContain('s3cret');
@@ -88,15 +49,15 @@ test.each([
 
 test('nothing under data-no-track is told', () => {
   page('<div data-no-track><button id="b">x</button><form id="f"><input name="a"></form></div>');
-  start('clicks', 'forms');
+  start(['clicks', 'forms']);
   click('#b');
-  document.querySelector('#f')?.dispatchEvent(new Event('submit', { bubbles: true }));
+  fire(document.querySelector('#f'), 'submit');
   expect(tracked).toEqual([]);
 });
 
 test('long text is cut, and white space is one blank', () => {
   page(`<button id="b">  a \n b ${'x'.repeat(300)}</button>`);
-  start('clicks');
+  start(['clicks']);
   click('#b');
   expect(tracked[0][1].element_text).toHaveLength(100);
   expect(tracked[0][1].element_text).toMatch(/^a b x/);
@@ -106,8 +67,8 @@ test('a form is told by the names of its fields, never their values', () => {
   page(`<form id="f" name="signup" class="c" action="/join?token=abc"><input name="mail" value="s3cret">
     <input name="mail"><input type="password" name="pw" value="s3cret"><input name="id" value="s3cret">
     <p data-no-track><input name="hidden"></p><button>Go</button></form>`);
-  start('forms');
-  document.querySelector('#f')?.dispatchEvent(new Event('submit', { bubbles: true }));
+  start(['forms']);
+  fire(document.querySelector('#f'), 'submit');
   expect(tracked).toEqual([
     [
       'form_submit',
@@ -120,16 +81,16 @@ test('a form is told by the names of its fields, never their values', () => {
   ]);
 });
 
-test('scrolling tells the deepest mark passed, each once a page', async () => {
+test('scrolling tells every mark that was reached or passed, each once a page', async () => {
   Object.defineProperty(document.documentElement, 'scrollHeight', { value: 4 * innerHeight, configurable: true });
-  start('scroll');
+  start(['scroll']);
   const scrollTo = async (screens: number) => {
     Object.defineProperty(window, 'scrollY', { value: screens * innerHeight, configurable: true });
     for (let i = 0; i < 5; i++) window.dispatchEvent(new Event('scroll'));
     await vi.advanceTimersByTimeAsync(50);
   };
   for (const screens of [0.1, 0.2, 2.1, 1, 3, 0]) await scrollTo(screens);
-  expect(tracked.map(([, fields]) => fields.scroll_depth)).toEqual([25, 75, 100]);
+  expect(tracked.map(([, fields]) => fields.scroll_depth)).toEqual([25, 50, 75, 90, 100]);
   history.pushState({}, '', '/next');
   await vi.advanceTimersByTimeAsync(1);
   await scrollTo(0.1);
@@ -137,7 +98,7 @@ test('scrolling tells the deepest mark passed, each once a page', async () => {
 });
 
 test('a single-page application’s pages are viewed and left one after the other', async () => {
-  start('leave', 'pageViews');
+  start(['leave', 'pageViews']);
   await vi.advanceTimersByTimeAsync(2000);
   history.pushState({}, '', '/a');
   history.replaceState({}, '', '/b'); // a redirect: /a was never seen
@@ -162,7 +123,7 @@ test('the page before is where the visitor came from', async () => {
 });
 
 test('time in which the page cannot be seen is not time on the page', async () => {
-  start('leave');
+  start(['leave']);
   await vi.advanceTimersByTimeAsync(1000);
   visibility('hidden');
   await vi.advanceTimersByTimeAsync(60_000);
@@ -173,7 +134,7 @@ test('time in which the page cannot be seen is not time on the page', async () =
 });
 
 test('a page from the back/forward cache is viewed again', async () => {
-  start('leave', 'pageViews');
+  start(['leave', 'pageViews']);
   await vi.advanceTimersByTimeAsync(1000);
   window.dispatchEvent(new Event('pagehide'));
   await vi.advanceTimersByTimeAsync(60_000);
@@ -186,7 +147,7 @@ test('a page from the back/forward cache is viewed again', async () => {
 
 test('the first view waits for the load, but not beyond the page', () => {
   Object.defineProperty(document, 'readyState', { value: 'loading', configurable: true });
-  start('pageViews');
+  start(['pageViews']);
   expect(tracked).toEqual([]);
   const began = Date.now();
   vi.setSystemTime(began + 900);
@@ -201,12 +162,43 @@ test('the first view waits for the load, but not beyond the page', () => {
 test('what was stopped is silent, and the page has its own functions back', () => {
   const { pushState } = history;
   page('<button id="b">x</button>');
-  start('clicks', 'forms', 'leave', 'pageViews', 'scroll');
+  start(Object.keys(captures) as CaptureName[]);
   expect(history.pushState).not.toBe(pushState);
-  tracked = [];
-  undo.forEach((stop) => stop());
+  tracked.length = 0;
+  for (const stop of undo.splice(0)) stop();
   expect(history.pushState).toBe(pushState);
   click('#b');
-  window.dispatchEvent(new Event('pagehide'));
+  fire(window, 'scroll');
+  fire(window, 'error', { message: 'x' });
+  fire(window, 'pagehide');
+  vi.advanceTimersByTime(10_000);
   expect(tracked).toEqual([]);
+});
+
+test('leaving tells how deep the visitor scrolled, on each page anew', async () => {
+  Object.defineProperty(document.documentElement, 'scrollHeight', { value: 4 * innerHeight, configurable: true });
+  start(['leave']);
+  for (const screens of [2, 0]) {
+    Object.defineProperty(window, 'scrollY', { value: screens * innerHeight, configurable: true });
+    fire(window, 'scroll');
+    await vi.advanceTimersByTimeAsync(50);
+  }
+  history.pushState({}, '', '/next');
+  await vi.advanceTimersByTimeAsync(1);
+  fire(window, 'pagehide');
+  expect(tracked.map(([, fields]) => fields.scroll_depth)).toEqual([75, undefined]);
+});
+
+test('however many captures want to know, the layout is read once a frame', async () => {
+  let reads = 0;
+  const get = () => {
+    reads++;
+    return 4 * innerHeight;
+  };
+  Object.defineProperty(document.documentElement, 'scrollHeight', { get, configurable: true });
+  start(['leave', 'scroll']);
+  for (let i = 0; i < 10; i++) fire(window, 'scroll');
+  expect(reads).toBe(0);
+  await vi.advanceTimersByTimeAsync(50);
+  expect(reads).toBe(1);
 });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { cleanUrl } from '../src/page.js';
+import { cleanUrl, hideParams } from '../src/page.js';
 
 test.each([
   ['https://a.example/p?x=1&y=2#top', 'https://a.example/p?x=1&y=2#top'],
@@ -12,7 +12,27 @@ test.each([
   ['https://a.example/token/p?tokens', 'https://a.example/token/p?tokens'],
   ['/relative?api_key=1&q=2', '/relative?q=2'],
   ['https://a.example/@ann?x=a@b', 'https://a.example/@ann?x=a@b'],
+  ['https://a.example/p?user%5Bemail%5D=a&user[phone]=1&n=1', 'https://a.example/p?n=1'],
+  [
+    'https://a.example/p?author=ann&passage=3&side=left&tel=1',
+    'https://a.example/p?author=ann&passage=3&side=left&tel=1',
+  ],
+  ['https://a.example/p?oauth_verifier=1&PHPSESSID=2&sid=3&user_pwd=4&sig=5', 'https://a.example/p'],
+  ['https://a.example/login?next=%2Fdo%3Ftoken%3Dabc&x=1', 'https://a.example/login?x=1'],
+  ['https://a.example/#/reset?token=abc&x=1', 'https://a.example/#/reset?x=1'],
+  ['https://a.example/cb#id_token=abc', 'https://a.example/cb'],
+  ['data:text/html,<b>s3cret</b>\n', 'data:'],
+  ["javascript:send('s3cret')", 'javascript:'],
+  [`https://a.example/?x=${'y'.repeat(9999)}`, `https://a.example/?x=${'y'.repeat(2048 - 21)}`],
   ['', ''],
 ])('%s is sent as %s', (url, want) => {
   expect(cleanUrl(url)).toBe(want);
+});
+
+test('a site adds its own names, whole ones, large or small', () => {
+  hideParams(['Customer', 'ref_id']);
+  const url = 'https://a.example/?customer=7&REF_ID=8&customers=9&token=1&x=customer#ref_id=8';
+  expect(cleanUrl(url)).toBe('https://a.example/?customers=9&x=customer');
+  hideParams();
+  expect(cleanUrl('/?customer=7')).toBe('/?customer=7');
 });
