@@ -1,7 +1,7 @@
 # make run     starts everything on this machine     make test   runs every test
 # make help    lists the rest
 .DEFAULT_GOAL := help
-.PHONY: help run run-rabbit demo simulate build sdk test test-go test-sdk test-browser check lint tidy controls faults nemesis soak oracle fuzz bench bench-query bench-growth clean
+.PHONY: help run run-rabbit demo simulate build sdk test test-go test-sdk test-browser check lint tidy controls faults nemesis soak oracle fuzz bench bench-drain bench-query bench-growth clean
 
 GO       ?= go
 GOTOOLS  := $(CURDIR)/bin/tools
@@ -111,6 +111,10 @@ fuzz: ## fuzz everything that reads strangers' bytes (FUZZTIME=30s each)
 bench: ## print the benchmarks side by side (about ten minutes)
 	@scripts/need rabbitmq
 	@scripts/bench
+
+bench-drain: ## a backlog of 100,000 events on RabbitMQ, drained beside bare inserts of the same events
+	@scripts/need rabbitmq
+	@$(GO) test -run '^$$' -bench '^BenchmarkDrain$$' -benchtime 5x -timeout 30m ./services/consumer
 
 bench-query: ## the query service beside ClickHouse on 10 million events, same answers (ARGS="-only questions")
 	@scripts/need node

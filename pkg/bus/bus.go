@@ -82,7 +82,7 @@ type Receiver interface {
 type Limits struct {
 	Prefetch int           // most unacknowledged messages held at once
 	Messages int           // most messages in a group
-	Bytes    int           // a group is handed out once its bodies reach this many bytes
+	Bytes    int           // a group waits for no more once its bodies reach this many bytes; up to three times as many come together when they are there
 	Wait     time.Duration // after its first message a group waits no longer than this
 }
 

@@ -33,7 +33,7 @@ func (c *Config) Validate() error {
 // Settings say how messages become inserts, whichever broker and store there are.
 type Settings struct {
 	Enabled       bool          `envconfig:"ANALYTICS_ENABLED" default:"true" desc:"false: take nothing off the queue"`
-	BatchSize     int           `envconfig:"ANALYTICS_BATCH_SIZE" default:"1000" desc:"most events in one insert"`
+	BatchSize     int           `envconfig:"ANALYTICS_BATCH_SIZE" default:"1000" desc:"most events in one insert, and most messages in a batch; SQLite takes a batch at once"`
 	FlushInterval time.Duration `envconfig:"ANALYTICS_FLUSH_INTERVAL" default:"20ms" desc:"longest time a message waits for others to be inserted with it"`
 	BatchBytes    int           `envconfig:"CONSUMER_BATCH_BYTES" default:"1048576" desc:"bytes of messages after which a batch does not wait for more"`
 	Prefetch      int           `envconfig:"CONSUMER_PREFETCH" default:"500" desc:"most unacknowledged messages for each worker"`

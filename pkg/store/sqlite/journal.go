@@ -4,40 +4,91 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
+	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/store"
 )
+
+const recordSQL = `INSERT INTO batches (written_at, batch_id, project, received_at, stored, duplicates, dead_lettered, days, accounts)
+	VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET written_at = excluded.written_at, received_at = excluded.received_at,
+	stored = excluded.stored, duplicates = excluded.duplicates, dead_lettered = excluded.dead_lettered, days = excluded.days, accounts = excluded.accounts`
+
+// entry is a batch as the table has it, ready to be written.
+type entry [9]any
 
 // RecordBatches is described by store.Journal.
 func (s *Store) RecordBatches(ctx context.Context, batches []store.Batch) error {
 	if len(batches) == 0 {
 		return nil
 	}
-	return s.do(ctx, fmt.Sprintf("record %d batches", len(batches)), len(batches), func(t *transaction) error {
-		for i := range batches {
-			if err := t.recordBatch(&batches[i]); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-func (t *transaction) recordBatch(b *store.Batch) error {
-	days, err := json.Marshal(append([]int32{}, b.Days...)) // never null
+	entries, err := entriesOf(batches)
 	if err != nil {
 		return err
 	}
-	accounts := []byte{}
-	if len(b.Accounts) > 0 {
-		if accounts, err = json.Marshal(b.Accounts); err != nil {
+	return s.do(ctx, fmt.Sprintf("record %d batches", len(batches)), len(batches), func(t *transaction) error { return t.record(entries) })
+}
+
+// InsertAndRecord is described by store.AtOnce. The entries are made before
+// the writer's turn, as they are if all events are new: it has enough to do.
+func (s *Store) InsertAndRecord(ctx context.Context, events []event.Event, entries func([]store.Outcome) []store.Batch) ([]store.Outcome, error) {
+	rows, err := rowsOf(events)
+	if err != nil {
+		return nil, err
+	}
+	likely, err := entriesOf(entries(make([]store.Outcome, len(events))))
+	if err != nil {
+		return nil, err
+	}
+	var outcomes []store.Outcome
+	err = s.do(ctx, fmt.Sprintf("store %d events with their journal", len(rows)), len(rows), func(t *transaction) (err error) {
+		if outcomes, err = t.insertEvents(rows); err != nil {
+			return err
+		}
+		journal := likely
+		if slices.ContainsFunc(outcomes, func(o store.Outcome) bool { return o != store.Stored }) {
+			if journal, err = entriesOf(entries(outcomes)); err != nil {
+				return err
+			}
+		}
+		return t.record(journal)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return outcomes, nil
+}
+
+func entriesOf(batches []store.Batch) ([]entry, error) {
+	entries := make([]entry, len(batches))
+	for i := range batches {
+		b := &batches[i]
+		days, err := json.Marshal(append([]int32{}, b.Days...)) // never null
+		if err != nil {
+			return nil, err
+		}
+		accounts := []byte{}
+		if len(b.Accounts) > 0 {
+			if accounts, err = json.Marshal(b.Accounts); err != nil {
+				return nil, err
+			}
+		}
+		entries[i] = entry{int64(b.WrittenAt), b.ID, b.Project, int64(b.ReceivedAt), int64(b.Stored), int64(b.Duplicates), int64(b.DeadLettered), string(days), string(accounts)}
+	}
+	return entries, nil
+}
+
+func (t *transaction) record(entries []entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	record := t.Stmt(t.w.record)
+	for i := range entries {
+		if _, err := record.Exec(entries[i][:]...); err != nil {
 			return err
 		}
 	}
-	_, err = t.Exec(`INSERT INTO batches (written_at, batch_id, project, received_at, stored, duplicates, dead_lettered, days, accounts)
-		VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET written_at = excluded.written_at, received_at = excluded.received_at,
-		stored = excluded.stored, duplicates = excluded.duplicates, dead_lettered = excluded.dead_lettered, days = excluded.days, accounts = excluded.accounts`, int64(b.WrittenAt), b.ID, b.Project, int64(b.ReceivedAt), b.Stored, b.Duplicates, b.DeadLettered, string(days), string(accounts))
-	return err
+	return nil
 }
 
 // Batches is described by store.Journal.

@@ -27,7 +27,10 @@ const Memory = ":memory:"
 // file is the database's name in the data directory.
 const file = "maidian.db"
 
-var _ store.Store = (*Store)(nil)
+var (
+	_ store.Store  = (*Store)(nil)
+	_ store.AtOnce = (*Store)(nil)
+)
 
 // Store is a store.Store in one directory of this machine.
 type Store struct {

@@ -78,6 +78,7 @@ type writer struct {
 	insert [len(insertSizes)]*sql.Stmt
 	look   *sql.Stmt
 	newest *sql.Stmt
+	record *sql.Stmt
 	args   []any
 }
 
@@ -91,7 +92,10 @@ func newWriter(db *sql.DB) (w *writer, err error) {
 	if w.look, err = db.Prepare(lookSQL); err != nil {
 		return nil, err
 	}
-	w.newest, err = db.Prepare(newestSQL)
+	if w.newest, err = db.Prepare(newestSQL); err != nil {
+		return nil, err
+	}
+	w.record, err = db.Prepare(recordSQL)
 	return w, err
 }
 

@@ -131,16 +131,20 @@ func (l *Loop[D]) handOut(ctx context.Context) {
 	go l.work(ctx, ds)
 }
 
+// behind is how many times the bytes of a group may be handed out together
+// when they are there already: whoever is behind works in larger pieces.
+const behind = 3
+
 // group is the number of waiting messages to hand out now; 0: wait for more.
 func (l *Loop[D]) group() int {
 	bytes := 0
 	for i, it := range l.waiting {
-		if bytes += it.size; i+1 == l.Limits.Messages || bytes >= l.Limits.Bytes {
+		if bytes += it.size; i+1 == l.Limits.Messages || bytes >= behind*l.Limits.Bytes {
 			return i + 1
 		}
 	}
 	full := len(l.waiting)+len(l.held) >= l.Limits.Prefetch // no more will come
-	if len(l.waiting) > 0 && (full || time.Since(l.waiting[0].at) >= l.Limits.Wait) {
+	if len(l.waiting) > 0 && (full || bytes >= l.Limits.Bytes || time.Since(l.waiting[0].at) >= l.Limits.Wait) {
 		return len(l.waiting)
 	}
 	return 0

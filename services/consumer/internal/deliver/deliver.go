@@ -27,7 +27,8 @@ type Store interface {
 // while the store works for one of them, another decodes.
 type Deliverer struct {
 	store   Store
-	most    int // events in one insert
+	atOnce  store.AtOnce // nil when the store cannot
+	most    int          // events in one insert
 	log     *zap.Logger
 	metrics *Metrics
 	away    outage
@@ -35,7 +36,8 @@ type Deliverer struct {
 
 // New makes a Deliverer that inserts at most batchSize events at a time.
 func New(s Store, batchSize int, log *zap.Logger, metrics *Metrics) *Deliverer {
-	return &Deliverer{store: s, most: batchSize, log: log, metrics: metrics}
+	atOnce, _ := s.(store.AtOnce)
+	return &Deliverer{store: s, atOnce: atOnce, most: batchSize, log: log, metrics: metrics}
 }
 
 // Ready is nil unless the store is away, and then the error of the last try.
@@ -71,6 +73,9 @@ func (d *Deliverer) settle(ctx context.Context, g *group) error {
 
 func (d *Deliverer) insert(ctx context.Context, g *group) error {
 	g.stamp(event.TimeOf(time.Now()))
+	if done, err := d.insertAtOnce(ctx, g); done || err != nil {
+		return err
+	}
 	for lo := 0; lo < len(g.events); lo += d.most {
 		hi := min(lo+d.most, len(g.events))
 		if err := d.insertSome(ctx, g.events[lo:hi], g.fates[lo:hi], patience); err != nil {
@@ -93,17 +98,27 @@ func (d *Deliverer) bury(ctx context.Context, g *group) error {
 }
 
 func (d *Deliverer) record(ctx context.Context, g *group) error {
+	if g.recorded {
+		return nil
+	}
+	g.recorded = true
 	batches := g.journal()
 	if len(batches) == 0 {
 		return nil
 	}
 	return d.untilDone(ctx, "journal", func(ctx context.Context) error {
-		now := event.TimeOf(time.Now()) // of this try: an entry must not look older than it is to those who follow the journal
-		for i := range batches {
-			batches[i].WrittenAt = now
-		}
-		return d.store.RecordBatches(ctx, batches)
+		return d.store.RecordBatches(ctx, written(batches))
 	})
+}
+
+// written notes the time of this try: an entry must not look older than it is
+// to those who follow the journal.
+func written(batches []store.Batch) []store.Batch {
+	now := event.TimeOf(time.Now())
+	for i := range batches {
+		batches[i].WrittenAt = now
+	}
+	return batches
 }
 
 // tally keeps what the collectors have counted. It comes last, so that the

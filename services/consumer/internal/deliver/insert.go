@@ -17,6 +17,26 @@ import (
 // before the events are taken apart to find the one that it fails on.
 const patience = 3
 
+// insertAtOnce inserts all events of a group together with their journal,
+// where the store can: that saves transactions. It is for groups without
+// trouble, in which the journal waits for nothing else. Where it does not
+// succeed nothing is known, and all goes on step by step.
+func (d *Deliverer) insertAtOnce(ctx context.Context, g *group) (done bool, err error) {
+	if d.atOnce == nil || g.recorded || len(g.events) == 0 || g.hasLetters() {
+		return false, nil
+	}
+	outcomes, err := d.tryInsert(ctx, g.events, func(ctx context.Context, events []event.Event) ([]store.Outcome, error) {
+		return d.atOnce.InsertAndRecord(ctx, events, func(became []store.Outcome) []store.Batch { return written(g.journalIf(became)) })
+	})
+	if err != nil {
+		return false, ctx.Err()
+	}
+	d.away.over(d.log)
+	note(g.fates, outcomes)
+	g.recorded = true
+	return true, nil
+}
+
 // insertSome gives each of the events that has no fate yet its fate. It returns an error only
 // when ctx has ended.
 func (d *Deliverer) insertSome(ctx context.Context, events []event.Event, fates []fate, tries int) error {
@@ -24,7 +44,7 @@ func (d *Deliverer) insertSome(ctx context.Context, events []event.Event, fates 
 		return d.insertUndecided(ctx, events, fates, tries)
 	}
 	for try := 1; ; try++ {
-		outcomes, err := d.tryInsert(ctx, events)
+		outcomes, err := d.tryInsert(ctx, events, d.store.InsertEvents)
 		switch d.judge(ctx, err, try >= tries) {
 		case fine:
 			d.away.over(d.log)
@@ -87,8 +107,10 @@ func (d *Deliverer) insertUndecided(ctx context.Context, events []event.Event, f
 	return nil
 }
 
+type insert func(context.Context, []event.Event) ([]store.Outcome, error)
+
 // tryInsert is one insert in which a panic is an error like any other.
-func (d *Deliverer) tryInsert(ctx context.Context, events []event.Event) (outcomes []store.Outcome, err error) {
+func (d *Deliverer) tryInsert(ctx context.Context, events []event.Event, insert insert) (outcomes []store.Outcome, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			d.log.Error("panic while storing events", zap.Int("events", len(events)), zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
@@ -97,7 +119,7 @@ func (d *Deliverer) tryInsert(ctx context.Context, events []event.Event) (outcom
 	}()
 	d.metrics.batch.Observe(float64(len(events)))
 	err = d.timed(ctx, "insert", func(ctx context.Context) (err error) {
-		outcomes, err = d.store.InsertEvents(ctx, events)
+		outcomes, err = insert(ctx, events)
 		return err
 	})
 	if err == nil && len(outcomes) != len(events) {

@@ -23,6 +23,20 @@ func (g *group) journal() []store.Batch {
 	return entries
 }
 
+// journalIf is the journal if this becomes of the events; it changes nothing.
+func (g *group) journalIf(outcomes []store.Outcome) []store.Batch {
+	as := *g
+	as.fates = make([]fate, len(outcomes))
+	note(as.fates, outcomes)
+	return as.journal()
+}
+
+// hasLetters says whether anything in the group is known to be unstorable.
+func (g *group) hasLetters() bool {
+	return slices.ContainsFunc(g.messages, func(m message) bool { return len(m.lost) > 0 }) ||
+		slices.ContainsFunc(g.fates, func(f fate) bool { return f.end == dead })
+}
+
 // entriesOf is one entry for nearly every message: a request belongs to one
 // project, and only coalescing puts two into one message.
 func (g *group) entriesOf(m *message) []store.Batch {
