@@ -138,6 +138,17 @@ test('an event says what, when, whose, and who sent it', async () => {
   expect(problems).toEqual([]);
 });
 
+test('who a device belongs to is said like in a browser', async () => {
+  const maidian = open();
+  maidian.identify('ann', { plan: 'pro' }, { anonymous_id: 'device-1' });
+  maidian.alias('ann', 'device-2');
+  await maidian.flush();
+  expect([...collector.stored.values()]).toMatchObject([
+    { event_type: '$identify', user_id: 'ann', anonymous_id: 'device-1', properties: { plan: 'pro' } },
+    { event_type: '$alias', user_id: 'ann', anonymous_id: 'device-2' },
+  ]);
+});
+
 test('a batchful goes at once, the rest when its time has come, packed and in order', async () => {
   const maidian = open({ batchSize: 20, flushInterval: 20 });
   fill(maidian, 0, 45);

@@ -117,6 +117,16 @@ export class Maidian {
     this.track('page_view', fields);
   }
 
+  /** Joins the device of `fields.anonymous_id`, when there is one, to a user; what is known about the user are the traits. */
+  identify(id: string | number, traits?: Record<string, unknown>, fields?: Fields): void {
+    this.track('$identify', { properties: traits, ...fields, user_id: id });
+  }
+
+  /** Joins what was done under an anonymous id to a user. */
+  alias(id: string | number, anonymousId: string): void {
+    this.track('$alias', { user_id: id, anonymous_id: anonymousId });
+  }
+
   /** Sends all that is there; true when the collector has counted it. While the collector asked for a pause it sends nothing. */
   flush(): Promise<boolean> {
     return this.sender.flush();
