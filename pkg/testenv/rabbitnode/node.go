@@ -220,7 +220,8 @@ func (n *Node) env() []string {
 		"RABBITMQ_MNESIA_BASE=" + in("data"),
 		"RABBITMQ_LOG_BASE=" + in("log"),
 		"RABBITMQ_PID_FILE=" + in("data/pid"),
-		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}",
+		// Erlang would otherwise spin for a while when it has nothing to do, on a machine that it shares.
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none",
 		"RABBITMQ_CTL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}",
 		"RUNNING_UNDER_SYSTEMD=true", // the script becomes the node, instead of a shell that watches over it
 	}
