@@ -8,10 +8,6 @@ export const backoff = (failures: number, asked = 0): number => {
   return Math.min(Math.max(own, asked * (1 + Math.random() / 10)), LONGEST_WAIT);
 };
 
-/** The milliseconds that a Retry-After header asks for, in seconds or as a date. */
-export const retryAfter = (header: string | null): number | undefined => {
-  if (!header) return undefined;
-  const seconds = Number(header);
-  const wait = Number.isNaN(seconds) ? Date.parse(header) - Date.now() : seconds * 1000;
-  return wait > 0 ? wait : undefined;
-};
+/** The milliseconds that a Retry-After header asks for, in seconds or as a date; 0 when it asks for nothing. */
+export const retryAfter = (header: string | null): number =>
+  Math.max(Number(header) * 1000 || Date.parse(header || '') - Date.now() || 0, 0);

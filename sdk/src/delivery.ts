@@ -1,164 +1,185 @@
 import { byteLength } from './bytes.js';
-import { NETWORK, openHold, SERVER } from './hold.js';
-import { listen, type Undo } from './listen.js';
-import { type Entry, openQueue } from './queue.js';
+import { each } from './each.js';
+import { openHold } from './hold.js';
+import { stringify } from './json.js';
+import { openLedger, type Stamp } from './ledger.js';
+import { inOneGo, listen, onHidden, type Undo } from './listen.js';
+import { type Entry, openQueue, type Reason } from './queue.js';
+import { safely } from './safely.js';
 import type { Store } from './store.js';
-import { beacon, canKeepAlive, KEEPALIVE_BYTES, post } from './transport.js';
-import { uuid } from './uuid.js';
-import { judge, type Verdict } from './verdict.js';
+import type { Post } from './transport.js';
+import { judge } from './verdict.js';
 
-/** What became of events: kept, on their way, counted by the collector, refused by it, given up, or waiting for a next try. */
+/** What became of an event: kept, on its way, counted by the collector, refused by it, given up, or waiting for a next try. */
 export type Fate = 'queued' | 'sending' | 'confirmed' | 'rejected' | 'dropped' | 'waiting';
-export type Tell = (fate: Fate, bodies: string[], why?: string) => void;
 
 export interface DeliveryOptions {
-  apiUrl: string;
   apiKey: string;
-  batchSize: number;
-  flushInterval: number;
+  batchSize?: number;
+  flushInterval?: number;
+}
+
+/** The way out, for features to put themselves around its steps. */
+export interface Way {
+  /** Whether anything may be sent now. */
+  ready(): boolean;
+  /** Runs what sends; several tabs may want to at once. */
+  turn(drain: () => Promise<boolean>): Promise<boolean>;
+  /** Brings a batch to the collector. */
+  post: Post;
+  /** Hears what becomes of an event, which is given as its JSON. */
+  tell(fate: Fate, body: string, why?: string): void;
 }
 
 export interface Delivery {
+  stamp(anonymousId: string): Stamp;
   add(body: string): void;
   /** Sends all that waits, as far as the collector takes it now; true when nothing is left. */
   flush(): Promise<boolean>;
   /** For the moment at which the page is hidden or left, after everything that tracks at that moment. */
-  flushOnHide(): void;
+  flushOnHide: Undo;
   length(): number;
-  stop: Undo;
+  /** Sends what waits from now on, until undone. */
+  start(): Undo;
 }
 
-const MOST_IN_BATCH = 500; // the collector takes 1,000
 const MOST_BYTES = 500_000; // the collector takes 1 MiB
 const LARGEST_EVENT = 65_536; // the collector takes no larger one
-
-const path = '/api/v1/analytics/track/batch';
+const KEEPALIVE_BYTES = 60_000; // the browser's own limit is 64 KiB, for all such requests of a page together
 
 /** Brings events to the collector. An event leaves the queue only when an answer counted it. */
-export const startDelivery = (options: DeliveryOptions, store: Store, tell: Tell): Delivery => {
-  const { apiKey, batchSize, flushInterval } = options;
-  const url = options.apiUrl.replace(/\/+$/, '') + path;
-  const queue = openQueue(store, apiKey, (entries, why) => tell('dropped', bodiesOf(entries), why));
-  const hold = openHold(store, `md.hold.${apiKey}`, uuid());
-  const own = new Set<string>(); // keys of events that this page made
-  const flying = new Set<string>(); // keys of events in requests that are not answered yet
+export const openDelivery = (options: DeliveryOptions, store: Store, way: Way): Delivery => {
+  const { apiKey, batchSize = 20, flushInterval = 5000 } = options;
+  const ledger = openLedger(store, apiKey);
+  const giveUp = (body: string, why: Reason) => {
+    ledger.lost(body, why);
+    way.tell('dropped', body, why);
+  };
+  const queue = openQueue(store, apiKey, giveUp);
+  const hold = openHold(store, `md.hold.${apiKey}`);
+  const own: Record<string, boolean> = {}; // keys of events that this page made
+  const flying: Record<string, boolean> = {}; // keys of events in requests that are not answered yet
   let flyingBytes = 0;
-  let limit = MOST_IN_BATCH; // events in a batch: halved when the server finds it too large
+  let limit = 500; // events in a batch; the collector takes as many as the queue can hold
   let unsent = 0; // events since the last flush
-  let stopped = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let running: Promise<boolean> | undefined;
 
-  const wrap = (batch: Entry[]) =>
-    `{"api_key":${JSON.stringify(apiKey)},"sent_at":${Date.now()},"events":[${bodiesOf(batch).join()}]}`;
-
-  /** One request and what follows from its answer. */
-  const send = async (batch: Entry[]): Promise<Verdict> => {
-    const body = wrap(batch);
-    const bytes = byteLength(body);
-    flyingBytes += bytes;
-    batch.forEach(({ key }) => flying.add(key));
-    tell('sending', bodiesOf(batch));
-    const answer = await post(url, body, flyingBytes <= KEEPALIVE_BYTES);
-    flyingBytes -= bytes;
-    batch.forEach(({ key }) => flying.delete(key));
-
-    const verdict = judge(answer, batch.length);
-    settle(batch, verdict);
-    if (verdict.next === 'wait') {
-      const wait = hold.wait(answer.status ? SERVER : NETWORK, answer.retryAfter);
-      tell('waiting', bodiesOf(batch), `status ${answer.status}, next try in ${Math.ceil(wait / 1000)} s`);
-    } else {
-      limit = verdict.next === 'halve' ? Math.ceil(batch.length / 2) : Math.min(limit * 2, MOST_IN_BATCH);
-    }
-    return verdict;
+  const wrap = (batch: Entry[]) => {
+    let events = '';
+    each(batch, ({ body }) => {
+      events += (events && ',') + body;
+    });
+    return `{"api_key":${stringify(apiKey)},"sent_at":${Date.now()},"events":[${events}]}`;
   };
 
-  const settle = (batch: Entry[], { settled, refused }: Verdict) => {
-    const done = settled.map((i) => batch[i]);
-    queue.remove(done.map(({ key }) => key));
-    done.forEach(({ key }) => own.delete(key));
-    tell('confirmed', bodiesOf(done.filter((entry) => !refused.has(batch.indexOf(entry)))));
-    refused.forEach((why, i) => tell('rejected', [batch[i].body], why));
+  /** One request and what follows from its answer: how many events are settled, or undefined when all have to wait. */
+  const send = async (batch: Entry[], text = wrap(batch), leaving?: boolean): Promise<number | undefined> => {
+    const bytes = byteLength(text);
+    flyingBytes += bytes;
+    each(batch, ({ key, body }) => {
+      flying[key] = true;
+      if (leaving) delete own[key]; // not again when the page is hidden next
+      way.tell('sending', body);
+    });
+    const answer = await way.post(text, flyingBytes <= KEEPALIVE_BYTES, leaving);
+    flyingBytes -= bytes;
+
+    const { all, refused, next } = judge(answer, batch.length);
+    let settled = 0;
+    each(batch, ({ key, body }, i) => {
+      const why = refused[i];
+      delete flying[key];
+      if (next === 'wait') way.tell('waiting', body, `status ${answer.status}`);
+      if (!all && !why) return;
+      settled++;
+      queue.remove(key);
+      delete own[key];
+      if (why) ledger.lost(body); // what it was to report is not lost with it
+      way.tell(why ? 'rejected' : 'confirmed', body, why);
+    });
+    if (next === 'wait') {
+      hold.wait(answer.status, answer.retryAfter);
+      return undefined;
+    }
+    hold.end();
+    limit = next === 'halve' ? Math.ceil(batch.length / 2) : limit * 2;
+    return settled;
   };
 
   /** Sends what is there now; what is added meanwhile waits for its own turn, so that batches stay batches. */
   const drain = async (): Promise<boolean> => {
     let left = queue.length();
-    while (left > 0 && hold.take()) {
-      const batch = queue.take(limit, MOST_BYTES, (key) => flying.has(key));
-      if (!batch.length) break;
-      const { settled, next } = await send(batch);
-      if (next === 'wait') return false;
-      left -= settled.length;
+    while (left > 0 && way.ready() && !hold.remaining()) {
+      const batch = queue.take(limit, MOST_BYTES, flying);
+      const settled = batch.length ? await send(batch) : undefined;
+      if (settled === undefined) break;
+      left -= settled;
     }
-    hold.release();
     return left <= 0;
   };
 
-  const start = (): Promise<boolean> => {
+  const sendAll = async (): Promise<boolean> => {
     unsent = 0;
-    running ??= drain()
-      .catch(() => false) // a page that breaks what we stand on must not see it from us
-      .then((sent) => {
-        running = undefined;
-        schedule();
-        return sent;
-      });
-    return running;
+    try {
+      return await way.turn(drain);
+    } catch {
+      return false; // a page that breaks what this stands on must not see it from here
+    } finally {
+      running = undefined;
+      schedule();
+    }
   };
+  const flush = (): Promise<boolean> => (running = running || sendAll());
 
   /** Sees to it that a flush comes: now when there is a batchful, else within the interval or when a wait is over. */
   const schedule = () => {
     clearTimeout(timer);
-    const due = !stopped && queue.length();
-    timer = due ? setTimeout(start, Math.max(flushInterval, hold.remaining())) : undefined;
+    const due = way.ready() && queue.length();
+    timer = due ? setTimeout(flush, Math.max(flushInterval, hold.remaining())) : undefined;
   };
 
   /**
    * The page may be gone in a moment: what it made itself goes out at once, as much as may outlive the page. It stays
    * in the queue until an answer is heard, by this page or by the next one that sends it again.
    */
-  const flushOnHide = () => {
-    if (hold.cause() === SERVER) return;
+  const flushOnHide = safely(() => {
+    hold.end(true);
+    if (!way.ready() || hold.remaining()) return;
     const room = KEEPALIVE_BYTES - flyingBytes;
-    const batch = queue.take(limit, room - byteLength(wrap([])), (key) => flying.has(key) || !own.has(key));
-    if (!batch.length || byteLength(wrap(batch)) > room) return;
-    if (canKeepAlive()) send(batch).then(schedule, schedule);
-    else {
-      beacon(url, wrap(batch));
-      batch.forEach(({ key }) => own.delete(key)); // not again when the page is hidden next
-    }
-  };
-
-  const undo = listen(window, 'online', () => {
-    hold.end(NETWORK);
-    start();
+    const batch = queue.take(limit, room - byteLength(wrap([])), flying, own);
+    const text = wrap(batch);
+    if (batch.length && byteLength(text) <= room) send(batch, text, true).then(schedule, schedule);
   });
-  schedule();
 
   return {
+    stamp: ledger.stamp,
     add: (body) => {
-      if (byteLength(body) > LARGEST_EVENT) return tell('dropped', [body], 'larger than 64 KiB');
-      own.add(queue.add(body).key);
-      tell('queued', [body]);
-      unsent++;
-      if (unsent >= batchSize && !hold.remaining()) start();
+      if (byteLength(body) > LARGEST_EVENT) return giveUp(body, 'too_large');
+      own[queue.add(body)] = true;
+      way.tell('queued', body);
+      if (++unsent >= batchSize && !hold.remaining()) flush();
       else if (!timer) schedule();
     },
     flush: async () => {
       await running;
-      return start();
+      return flush();
     },
     flushOnHide,
     length: queue.length,
-    stop: () => {
-      stopped = true;
-      clearTimeout(timer);
-      undo();
-      hold.release();
+    start: () => {
+      schedule();
+      return inOneGo([
+        onHidden(flushOnHide),
+        listen(window, 'online', () => {
+          hold.end(true);
+          flush();
+        }),
+        () => {
+          way.ready = () => false;
+          schedule();
+        },
+      ]);
     },
   };
 };
-
-const bodiesOf = (entries: Entry[]) => entries.map((entry) => entry.body);

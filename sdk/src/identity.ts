@@ -1,23 +1,21 @@
 import type { Store } from './store.js';
 import { uuid } from './uuid.js';
 
-const ANONYMOUS = 'md.anon';
-const USER = 'md.user';
+export const ANONYMOUS = 'md.anon';
+export const USER = 'md.user';
 
 /** The id of this browser: made once and kept. */
 export const anonymousId = (store: Store): string => {
-  const kept = store.get(ANONYMOUS);
-  if (kept) return kept;
-  const made = uuid();
-  store.set(ANONYMOUS, made);
-  return made;
+  const id = store.get(ANONYMOUS) || uuid();
+  store.set(ANONYMOUS, id);
+  return id;
 };
 
 /** The known user, as last set in any tab. */
-export const userId = (store: Store): string | undefined => store.get(USER) ?? undefined;
+export const userId = (store: Store): string | undefined => store.get(USER) || undefined;
 
 /** Remembers who the user is; null and the empty text forget it. */
 export const rememberUser = (store: Store, id: string | number | null): void => {
-  if (id === null || id === '') store.remove(USER);
-  else store.set(USER, `${id}`);
+  if (id || id === 0) store.set(USER, `${id}`);
+  else store.remove(USER);
 };

@@ -3,7 +3,7 @@ import { start } from './start.js';
 import type { Tracking } from './tracking.js';
 
 export type { CaptureName } from './captures.js';
-export * from './core.js';
+export * from './functions.js';
 
 /** Starts tracking on this page, once; what happens by itself is chosen with `autoTrack`. */
 export const initTracking = (options: Options): Tracking | undefined =>

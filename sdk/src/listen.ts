@@ -1,3 +1,4 @@
+import { each } from './each.js';
 import { safely } from './safely.js';
 
 /** Takes back what was done; written beside it. */
@@ -5,25 +6,22 @@ export type Undo = () => void;
 
 /** Several of them as one. */
 export const inOneGo =
-  (undo: Undo[]): Undo =>
+  (undo: (Undo | void)[]): Undo =>
   () =>
-    undo.forEach((stop) => stop());
+    each(undo, (stop) => stop && stop());
 
-/** Listens in the capture phase, so that a page that stops propagation is heard too, and without ever delaying it. */
+/** Listens in the capture phase, so that a page that stops propagation is heard too. */
 export const listen = <E extends Event>(target: EventTarget, type: string, hear: (event: E) => void): Undo => {
   const listener = safely(hear) as EventListener;
-  const options = { capture: true, passive: true };
-  target.addEventListener(type, listener, options);
-  return () => target.removeEventListener(type, listener, options);
+  target.addEventListener(type, listener, true);
+  return () => target.removeEventListener(type, listener, true);
 };
 
 /** Calls `cb` each time the page is hidden or left: the last moments at which a send is likely to arrive. */
-export const onHidden = (cb: () => void): Undo => {
-  const undo = [
+export const onHidden = (cb: () => void): Undo =>
+  inOneGo([
     listen(document, 'visibilitychange', () => {
       if (document.visibilityState === 'hidden') cb();
     }),
     listen(window, 'pagehide', cb),
-  ];
-  return inOneGo(undo);
-};
+  ]);

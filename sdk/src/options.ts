@@ -1,4 +1,6 @@
 import type { CaptureName } from './captures.js';
+import type { Consent } from './feature/consent.js';
+import type { Fields } from './tracking.js';
 
 export interface Options {
   /** The write key of the project (`wk_…`). */
@@ -23,4 +25,16 @@ export interface Options {
   batchSize?: number;
   /** Milliseconds after which whatever is there is sent; default 5000. */
   flushInterval?: number;
+  /** Changes each event before it is kept, in place or by another one; null drops it. */
+  beforeSend?: (event: Fields) => Fields | null | undefined;
+  /** Hears what went wrong: errors inside, in hooks, and events that were rejected or dropped. */
+  onError?: (error: unknown) => void;
+  /** Whether the visitor lets you track, until `optIn` or `optOut` is called; default granted. */
+  consent?: Consent;
+  /** Whether a browser's Do Not Track and Global Privacy Control count as a no; default true. */
+  respectDnt?: boolean;
+  /** Keeps nothing at all on the device; default false. */
+  cookieless?: boolean;
+  /** The domain whose subdomains share the visitor's ids, by cookies, e.g. `shop.example`; default: each has its own. */
+  cookieDomain?: string;
 }

@@ -1,6 +1,7 @@
 import type { Fate } from './delivery.js';
+import type { Watcher } from './feature/watch.js';
 import type { Undo } from './listen.js';
-import type { Fields, Watcher } from './tracking.js';
+import type { Fields } from './tracking.js';
 
 /** What the page shows of the SDK's work to whoever adds `?maidian_debug=1` to its address. */
 export interface Overlay {

@@ -1,11 +1,14 @@
-let log: ((...what: unknown[]) => void) | undefined;
+type Hear = (...what: unknown[]) => void;
 
-/** Turns messages to the developer on or off; everything the SDK ever prints goes through `say`. */
-export const debugTo = (to: typeof log): void => {
-  log = to;
+let hear: Hear | undefined;
+
+/** Who hears what went wrong inside the SDK: nobody, unless a feature wants to know. */
+export const errorsTo = (to?: Hear): void => {
+  hear = to;
 };
 
-export const say = (...what: unknown[]): void => log?.('[maidian]', ...what);
+/** Tells of something that went wrong, and that the page must not notice. */
+export const say: Hear = (...what) => hear && hear(...what);
 
 /** `run`, but nothing it throws gets into the page. */
 export const safely =
@@ -14,7 +17,7 @@ export const safely =
     try {
       return run(...args);
     } catch (error) {
-      say('not tracked:', error);
+      say(error);
       return undefined;
     }
   };

@@ -1,5 +1,5 @@
-import * as core from './core.js';
 import type { LoadOverlay } from './debug.js';
+import * as core from './functions.js';
 import type { Options } from './options.js';
 import { safely } from './safely.js';
 import { start } from './start.js';

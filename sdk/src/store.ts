@@ -1,9 +1,16 @@
+import { each } from './each.js';
+
 /** Small texts by key, shared by the tabs of a site as long as the browser lets it. */
 export interface Store {
   get(key: string): string | null;
   set(key: string, value: string): void;
   remove(key: string): void;
-  keys(prefix: string): string[];
+  /** All there are, the page's own too. */
+  keys(): string[];
+  /** What is kept on the device; undefined keeps everything in `memory`. */
+  disk?: Storage;
+  /** What this page alone knows, because the disk did not take it. */
+  readonly memory: Record<string, string>;
 }
 
 /**
@@ -11,32 +18,41 @@ export interface Store {
  * (a sandboxed frame, cookies refused, quota), so every access is tried by itself and none is remembered as broken:
  * room that frees up is used again.
  */
-export const openStore = (disk: () => Storage = () => localStorage): Store => {
-  const memory = new Map<string, string>();
+export const openStore = (): Store => {
+  const memory: Record<string, string> = {};
   const attempt = <T>(use: (disk: Storage) => T): T | undefined => {
     try {
-      return use(disk());
+      return use(store.disk as Storage);
     } catch {
       return undefined;
     }
   };
-  return {
-    get: (key) => memory.get(key) ?? attempt((d) => d.getItem(key)) ?? null,
+  const store: Store = {
+    memory,
+    get: (key) => memory[key] || attempt((disk) => disk.getItem(key)) || null,
     set: (key, value) => {
-      const kept = attempt((d) => {
-        d.setItem(key, value);
-        return true;
+      memory[key] = value;
+      attempt((disk) => {
+        disk.setItem(key, value);
+        delete memory[key];
       });
-      if (kept) memory.delete(key);
-      else memory.set(key, value);
     },
     remove: (key) => {
-      memory.delete(key);
-      attempt((d) => d.removeItem(key));
+      delete memory[key];
+      attempt((disk) => disk.removeItem(key));
     },
-    keys: (prefix) => {
-      const keys = new Set([...memory.keys(), ...(attempt((d) => Object.keys(d)) ?? [])]);
-      return [...keys].filter((key) => key.startsWith(prefix));
+    keys: () => {
+      const found: Record<string, unknown> = { ...memory };
+      attempt((disk) =>
+        each(Object.keys(disk), (key) => {
+          found[key] = 1;
+        }),
+      );
+      return Object.keys(found);
     },
   };
+  attempt(() => {
+    store.disk = localStorage;
+  });
+  return store;
 };

@@ -1,3 +1,6 @@
+import { retryAfter } from './backoff.js';
+import { parsed } from './json.js';
+
 /** What came back for a batch. Status 0: no answer at all. */
 export interface Answer {
   status: number;
@@ -13,49 +16,42 @@ export interface Counts {
   errors?: { index: number; code?: string; field?: string; message?: string }[];
 }
 
-export interface Transport {
-  /** `keepalive` lets the request outlive the page. */
-  post(body: BodyInit, keepalive: boolean, headers?: Record<string, string>): Promise<Answer>;
-  /** Sends without ever hearing an answer. */
-  beacon(body: string): void;
-}
+/**
+ * Sends a body. `keepalive` lets the request outlive the page. `leaving` says that the page may be gone in a moment, so
+ * there is no time to prepare anything.
+ */
+export type Post = (
+  body: BodyInit,
+  keepalive?: boolean,
+  leaving?: boolean,
+  headers?: Record<string, string>,
+) => Promise<Answer>;
 
-export const KEEPALIVE_BYTES = 60_000; // the browser's own limit is 64 KiB, for all such requests of a page together
 const TIMEOUT = 15_000;
 
-const milliseconds = (header: string | null): number => {
-  const seconds = Number(header);
-  return seconds >= 0 ? seconds * 1000 : Math.max(Date.parse(header as string) - Date.now(), 0) || 0;
-};
-
 /**
- * Sends bodies as text/plain with everything in them, the write key too, so that a browser asks no permission first (no
- * preflight). It keeps to the `fetch` that the browser had when it was opened, whatever the page does with it later.
+ * Bodies go as text/plain with everything in them, the write key too, so that a browser asks no permission first (no
+ * preflight). The `fetch` is the one that the browser had when tracking started, whatever the page does with it later.
  */
-export const openTransport = (url: string): Transport => {
+export const openPost = (url: string): Post => {
   const { fetch } = window;
-  return {
-    post: async (body, keepalive, headers) => {
-      try {
-        const response = await fetch(url, {
-          method: 'POST',
-          body,
-          keepalive,
-          credentials: 'omit',
-          headers: { 'Content-Type': 'text/plain', ...headers },
-          signal: AbortSignal.timeout?.(TIMEOUT),
-        });
-        return {
-          status: response.status,
-          retryAfter: milliseconds(response.headers.get('Retry-After')),
-          counts: parsed(await response.text()),
-        };
-      } catch {
-        return { status: 0 };
-      }
-    },
-    beacon: (body) => {
-      navigator.sendBeacon?.(url, body);
-    },
+  return async (body, keepalive, _leaving, headers) => {
+    try {
+      const response = await fetch(url, {
+        method: 'POST',
+        body,
+        keepalive,
+        credentials: 'omit',
+        headers,
+        signal: AbortSignal.timeout && AbortSignal.timeout(TIMEOUT),
+      });
+      return {
+        status: response.status,
+        retryAfter: retryAfter(response.headers.get('Retry-After')),
+        counts: parsed(await response.text()),
+      };
+    } catch {
+      return { status: 0 };
+    }
   };
 };

@@ -1,3 +1,5 @@
+import { each } from './each.js';
+
 let lastTime = 0;
 let sequence = 0;
 
@@ -7,9 +9,12 @@ const hex = (n: number, width: number) => n.toString(16).padStart(width, '0');
 export const uuid = (now = Date.now(), random = crypto.getRandomValues(new Uint8Array(8))): string => {
   sequence = now === lastTime ? (sequence + 1) & 0xfff : 0;
   lastTime = now;
-  random[0] = (random[0] & 0x3f) | 0x80;
-  const digits = `${hex(now, 12)}7${hex(sequence, 3)}${Array.from(random, (byte) => hex(byte, 2)).join('')}`;
-  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+  const time = hex(now, 12);
+  let chance = '';
+  each(random, (byte) => {
+    chance += hex(byte, 2);
+  });
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${hex(sequence, 3)}-a${chance.slice(1, 4)}-${chance.slice(4)}`;
 };
 
 /** When a UUIDv7 was made, in epoch milliseconds. */

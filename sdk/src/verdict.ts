@@ -1,31 +1,33 @@
+import { each } from './each.js';
 import type { Answer } from './transport.js';
 
 export interface Verdict {
-  /** Positions in the batch that are settled and leave the queue; `refused` of them will never be stored. */
-  settled: number[];
-  refused: Map<number, string>;
+  /** All of the batch is settled and leaves the queue; otherwise only what was refused. */
+  all: boolean;
+  /** Why events, by their position in the batch, will never be stored. */
+  refused: Record<number, string>;
   /** go on; cut the next batch in half; or wait before anything else is sent. */
   next: 'go' | 'halve' | 'wait';
 }
 
-const positions = (n: number) => Array.from({ length: n }, (_, i) => i);
-
 /**
- * What an answer means for a batch of `n` events. Only what the answer counted or named is settled. Statuses that are
- * about the moment (or about a key or address that can still be put right) wait; those that are about the content
- * without saying which event is meant are narrowed down by halving, until the batch is the one event meant.
+ * What an answer means for a batch of `n` events. Only what the answer counted or named is settled. 400 and 413 are
+ * about what was sent: without a word about which event is meant, halving narrows it down, until the batch is the one
+ * event meant. All other statuses are about the moment, or about a key or an address that can still be put right.
  */
 export const judge = ({ status, counts }: Answer, n: number): Verdict => {
-  const refused = new Map<number, string>();
-  for (const error of Array.isArray(counts?.errors) ? counts.errors : []) {
-    if (error?.index >= 0 && error.index < n) {
-      refused.set(error.index, [error.field, error.message ?? error.code].filter(Boolean).join(' '));
-    }
+  const refused: Record<number, string> = {};
+  const content = status === 400 || status === 413;
+  const { accepted = 0, rejected = 0, errors = [] } = counts || {};
+  const all = (content || status === 200) && accepted + rejected === n;
+  let next: Verdict['next'] = all || (content && n < 2) ? 'go' : content ? 'halve' : 'wait';
+  if (!all && next === 'go') refused[0] = `status ${status}`;
+  if (next !== 'wait') {
+    each(errors, (error) => {
+      if (!(error && error.index >= 0 && error.index < n)) return;
+      refused[error.index] = `${error.field || ''} ${error.message || error.code}`;
+      next = 'go';
+    });
   }
-  const counted = counts && (counts.accepted ?? 0) + (counts.rejected ?? 0) === n;
-  if (counted && (status === 200 || status === 400)) return { settled: positions(n), refused, next: 'go' };
-  if (![400, 413, 422].includes(status)) return { settled: [], refused: new Map(), next: 'wait' };
-  if (refused.size) return { settled: [...refused.keys()], refused, next: 'go' };
-  if (n > 1) return { settled: [], refused, next: 'halve' };
-  return { settled: [0], refused: refused.set(0, `status ${status}`), next: 'go' };
+  return { all, refused, next };
 };

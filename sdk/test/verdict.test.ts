@@ -52,6 +52,8 @@ const cases: [string, Answer, number, { settled: number[]; refused?: number[]; n
 ];
 
 test.each(cases)('%s', (_, answer, n, want) => {
-  const { settled, refused, next } = judge(answer, n);
-  expect({ settled, refused: [...refused.keys()], next }).toEqual({ refused: [], ...want });
+  const { all, refused, next } = judge(answer, n);
+  const named = Object.keys(refused).map(Number);
+  const settled = all ? Array.from({ length: n }, (_, i) => i) : named;
+  expect({ settled, refused: named, next }).toEqual({ refused: [], ...want });
 });
