@@ -123,7 +123,7 @@ func QueueName(t testing.TB) string {
 // Ctl runs rabbitmqctl on the node; the test fails when it does.
 func (r *Rabbit) Ctl(t testing.TB, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	out, err := r.Node.Ctl(ctx, args...)
 	if err != nil {

@@ -88,7 +88,7 @@ func (p *process) wait() int {
 	p.t.Helper()
 	select {
 	case <-p.ended:
-	case <-time.After(time.Minute):
+	case <-time.After(2 * time.Minute):
 		p.t.Fatalf("%s does not end\n%s", p.name, p.output.String())
 	}
 	return p.cmd.ProcessState.ExitCode()
@@ -161,7 +161,7 @@ func freeAddress(t testing.TB) string {
 // when the test gives up.
 func eventually(t testing.TB, what string, effect func() bool) {
 	t.Helper()
-	within(t, 2*time.Minute, what, effect)
+	within(t, 5*time.Minute, what, effect)
 }
 
 // within is eventually for effects that may take longer.

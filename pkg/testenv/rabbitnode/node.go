@@ -25,7 +25,7 @@ import (
 )
 
 const (
-	startWithin = 90 * time.Second
+	startWithin = 3 * time.Minute
 	stopWithin  = 20 * time.Second
 )
 
