@@ -9,17 +9,24 @@ import (
 	"compress/zlib"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/maidian/maidian/pkg/bus"
+	"github.com/maidian/maidian/pkg/event"
 )
 
 // hostile is one request that no good client sends, or that looks as if it were
@@ -39,43 +46,276 @@ func (accepting) Close(context.Context) error                { return nil }
 
 const mostGrowth = 32 << 20
 
-// TestHostileRequests sends more than a thousand of them, each on a connection
-// of its own: every one gets its status, and nothing of them stays in memory.
-// No 5xx is among them but the two that HTTP itself prescribes: 501 for unknown
-// transfer codings, 505 for unknown versions.
+// TestHostileRequests sends more than two thousand of them to a collector in a
+// process of its own, each on a connection of its own: every one gets its status,
+// nothing panics, and nothing of them stays in memory. No 5xx is among them but
+// the two that HTTP itself prescribes: 501 for unknown transfer codings, 505 for
+// unknown versions.
 func TestHostileRequests(t *testing.T) {
-	r := serve(t, accepting{})
 	all := hostileRequests(t)
-	if len(all) < 1000 {
+	if len(all) < 2000 {
 		t.Errorf("only %d requests", len(all))
 	}
-	before := heap()
+	s, before := apart(t)
+	slow := slowly(t, s.url)
 	names := map[string]bool{}
 	for _, h := range all {
 		if names[h.name] {
 			t.Errorf("%s: stands twice", h.name)
 		}
 		names[h.name] = true
-		if status, body := exchange(t, r.url, h.raw); status != h.status {
+		if status, body := exchange(t, s.url, h.raw); status != h.status {
 			t.Errorf("%s: status %d, want %d: %s", h.name, status, h.status, body)
 		} else if status >= 400 {
 			explained(t, h.name, body)
 		}
 	}
-	http.DefaultClient.CloseIdleConnections()
-	if after := heap(); after > before+mostGrowth {
-		t.Errorf("%d bytes in use before, %d after", before, after)
+	for _, p := range pipelines() {
+		if got := answers(t, s.url, p.raw); !slices.Equal(got, p.statuses) {
+			t.Errorf("pipelined %s: got %v, want %v", p.name, got, p.statuses)
+		}
 	}
-	if status := r.post(t, "after", 1); status != http.StatusOK {
-		t.Errorf("a good request afterwards: status %d", status)
+	slow.Wait()
+	after := s.used()
+	t.Logf("%d requests: %v before, %v after", len(all), before, after)
+	if after.Heap > before.Heap+mostGrowth || after.Goroutines > before.Goroutines+20 {
+		t.Errorf("%v in use before, %v after", before, after)
+	}
+	if !raced() && after.Peak > before.Peak+mostGrowth { // the race detector keeps several bytes for each
+		t.Errorf("the process had at most %d bytes before, and %d while it was attacked", before.Peak, after.Peak)
+	}
+	if status, body := exchange(t, s.url, post(one, `{"event_type":"x"}`)); status != http.StatusOK {
+		t.Errorf("a good request afterwards: status %d: %s", status, body)
+	}
+	s.end()
+}
+
+// process is a collector in a process of its own.
+type process struct {
+	t      *testing.T
+	url    string
+	cmd    *exec.Cmd
+	in     io.WriteCloser
+	out    *bufio.Scanner
+	errors bytes.Buffer
+}
+
+// use is the memory that a process has.
+type use struct {
+	Heap, Peak uint64 // bytes in use after collecting garbage; most that were resident since it was asked last
+	Goroutines int
+}
+
+// apart starts this test's program again, as TestHostileServer, and says what
+// memory it takes for the largest good requests.
+func apart(t *testing.T) (*process, use) {
+	t.Helper()
+	s := &process{t: t, cmd: exec.Command(os.Args[0], "-test.run=^TestHostileServer$")}
+	s.cmd.Env = append(os.Environ(), "HOSTILE_SERVER=yes", "COLLECTOR_BODY_TIMEOUT=2s")
+	s.cmd.Stderr = &s.errors
+	in, err := s.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.cmd.StdoutPipe()
+	if err == nil {
+		err = s.cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.in, s.out = in, bufio.NewScanner(out)
+	t.Cleanup(func() { _ = s.cmd.Process.Kill() })
+	if !s.out.Scan() {
+		t.Fatalf("the collector does not start: %s", &s.errors)
+	}
+	s.url = s.out.Text()
+	full := batchOf(strings.Repeat(`{"event_type":"x","page_title":"`+strings.Repeat("a", 400)+`"},`, 999) + `{"event_type":"x"}`)
+	for range 20 {
+		if status, body := exchange(t, s.url, post(many, full)); status != http.StatusOK {
+			t.Fatalf("warming up: status %d: %s", status, body)
+		}
+	}
+	return s, s.used()
+}
+
+func (s *process) used() (u use) {
+	s.t.Helper()
+	if _, err := io.WriteString(s.in, "\n"); err != nil || !s.out.Scan() {
+		s.t.Fatalf("the collector has gone: %v %s", err, &s.errors)
+	}
+	if err := json.Unmarshal(s.out.Bytes(), &u); err != nil {
+		s.t.Fatalf("%s: %v", s.out.Text(), err)
+	}
+	return u
+}
+
+// end stops the process in order.
+func (s *process) end() {
+	s.t.Helper()
+	_ = s.in.Close()
+	for s.out.Scan() {
+	}
+	if err := s.cmd.Wait(); err != nil || strings.Contains(s.errors.String(), "panic") {
+		s.t.Errorf("the collector ended with %v: %s", err, &s.errors)
 	}
 }
 
-func heap() uint64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
+// TestHostileServer is the collector of TestHostileRequests: it says where it
+// listens, then for each line that it reads what memory it has, and ends with its input.
+func TestHostileServer(t *testing.T) {
+	if os.Getenv("HOSTILE_SERVER") == "" {
+		return
+	}
+	fmt.Println(serve(t, accepting{}).url)
+	for asked := bufio.NewScanner(os.Stdin); asked.Scan(); {
+		var m runtime.MemStats
+		peak := resident()
+		debug.FreeOSMemory() // collects garbage, too
+		runtime.ReadMemStats(&m)
+		_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // the peak starts anew
+		text, _ := json.Marshal(use{m.HeapAlloc, peak, runtime.NumGoroutine()})
+		fmt.Println(string(text))
+	}
+}
+
+// resident is the most memory that this process had, where the system says so.
+func resident() (bytes uint64) {
+	status, _ := os.ReadFile("/proc/self/status")
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	_, _ = fmt.Sscan(rest, &bytes)
+	return bytes << 10
+}
+
+// raced says whether the race detector is built in.
+func raced() bool {
+	info, _ := debug.ReadBuildInfo()
+	return info == nil || slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "-race" && s.Value == "true" })
+}
+
+// slowly opens connections that never come to the end of what they send. Headers
+// that take too long end without an answer, or as the bad request that they are by
+// then, as net/http has it; a body that does is answered with 408.
+func slowly(t *testing.T, url string) *sync.WaitGroup {
+	start := "POST " + one + " HTTP/1.1\r\nHost: x\r\nX-API-Key: wk_test\r\nContent-Type: application/json\r\n"
+	var open sync.WaitGroup
+	for _, s := range []struct {
+		name, at, drop string // what is sent at once, and what a little at a time for ever
+		status         int
+	}{
+		{"nothing", "", "", 0},
+		{"a first line", "POST /", "a", 400},
+		{"headers", start, "X: y\r\n", 0},
+		{"a header's value", start + "X: ", "y", 0},
+		{"a body that stops", start + "Content-Length: 100\r\n\r\n{", "", 408},
+		{"a body", start + "Content-Length: 100000\r\n\r\n", " ", 408},
+		{"chunks", start + "Transfer-Encoding: chunked\r\n\r\n", "1\r\n \r\n", 408},
+		{"a chunk's length", start + "Transfer-Encoding: chunked\r\n\r\n", "0", 408},
+		{"gzip", start + "Content-Encoding: gzip\r\nContent-Length: 100000\r\n\r\n\x1f\x8b\x08\x08\x00\x00\x00\x00\x00\x03", "n", 408},
+		{"a body with the key in it", strings.Replace(start, "X-API-Key: wk_test\r\n", "", 1) + "Content-Length: 100000\r\n\r\n", " ", 408},
+		{"a body with a wrong key", strings.Replace(start, "wk_test", "wk_none", 1) + "Content-Length: 100000\r\n\r\n", " ", 401},
+		{"a body of another type", strings.Replace(start, "/json", "/xml", 1) + "Content-Length: 100000\r\n\r\n", " ", 415},
+	} {
+		for range 10 {
+			open.Go(func() {
+				if status, body := trickle(url, s.at, s.drop); status != s.status {
+					t.Errorf("slow, %s: status %d, want %d: %s", s.name, status, s.status, body)
+				}
+			})
+		}
+	}
+	return &open
+}
+
+// trickle sends at once, then drop after drop until an answer or the end comes.
+func trickle(url, at, drop string) (status int, body string) {
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		return -1, err.Error()
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	_, _ = io.WriteString(conn, at)
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		for tick := time.NewTicker(100 * time.Millisecond); ; {
+			select {
+			case <-ended:
+				tick.Stop()
+				return
+			case <-tick.C:
+				_, _ = io.WriteString(conn, drop)
+			}
+		}
+	}()
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
+			return -1, "nothing happened for a minute"
+		}
+		return 0, err.Error()
+	}
+	defer resp.Body.Close()
+	answer, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(answer)
+}
+
+// pipelined is several requests at once, or what only looks like it.
+type pipelined struct {
+	name, raw string
+	statuses  []int
+}
+
+func pipelines() []pipelined {
+	good, bad := post(one, `{"event_type":"x"}`), post(one, `{`)
+	stranger := strings.Replace(good, "wk_test", "wk_none", 1)
+	chunked := "POST " + one + " HTTP/1.1\r\nHost: x\r\nX-API-Key: wk_test\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n"
+	hundred := make([]int, 100)
+	for i := range hundred {
+		hundred[i] = 200
+	}
+	return []pipelined{
+		{"a hundred", strings.Repeat(good, 100), hundred},
+		{"good, bad, good", good + bad + good, []int{200, 400, 200}},
+		{"a stranger between", good + stranger + good, []int{200, 401, 200}},
+		{"no route, no method", "GET /no HTTP/1.1\r\nHost: x\r\n\r\nPUT " + one + " HTTP/1.1\r\nHost: x\r\n\r\n" + good, []int{404, 405, 200}},
+		{"garbage behind", good + "GARBAGE\x00\xff\r\n\r\n" + good, []int{200, 400}},
+		{"TLS behind", good + "\x16\x03\x01\x02\x00\x01\xfc\x03\r\n\r\n", []int{200, 400}},
+		{"half a request behind", good + good[:len(good)-40], []int{200, 400}},
+		{"half a body behind", good + good[:len(good)-9], []int{200, 400}},
+		{"empty lines behind", good + "\r\n\r\n\r\n", []int{200, 400}},
+		{"a length too short, so that the rest is no request", strings.Replace(good, "Content-Length: 18", "Content-Length: 5", 1) + good, []int{400, 400}},
+		{"a length that takes the next request in", strings.Replace(good, "Content-Length: 18", fmt.Sprintf("Content-Length: %d", 18+len(good)), 1) + good + good, []int{400, 200}},
+		{"chunks that hide a request", chunked + "\r\n12\r\n{\"event_type\":\"x\"}\r\n0\r\n\r\n" + good, []int{200, 200}},
+		{"a length beside chunks that hide a request", chunked + "Content-Length: 4\r\n\r\n12\r\n{\"event_type\":\"x\"}\r\n0\r\n\r\n" + good, []int{200, 200}},
+		{"broken chunks before a request", chunked + "\r\nxyz\r\n" + good, []int{400}},
+		{"asking to close before a request", strings.Replace(good, "Host: x", "Host: x\r\nConnection: close", 1) + good, []int{200}},
+		{"too large before a request", post(one, strings.Repeat(" ", 3<<20)) + good, []int{413, 200}},
+	}
+}
+
+// answers sends bytes and returns the statuses of everything that comes back.
+func answers(t *testing.T, url, raw string) (statuses []int) {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	go func() {
+		_, _ = io.WriteString(conn, raw)
+		_ = conn.(*net.TCPConn).CloseWrite()
+	}()
+	for from := bufio.NewReader(conn); ; {
+		resp, err := http.ReadResponse(from, nil)
+		if err != nil {
+			return statuses
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		statuses = append(statuses, resp.StatusCode)
+	}
 }
 
 // exchange sends bytes and returns the first answer.
@@ -133,7 +373,7 @@ func batchOf(event string) string { return `{"events":[` + event + `]}` }
 func hostileRequests(t *testing.T) (all []hostile) {
 	t.Helper()
 	for _, family := range []func() []hostile{
-		cutJSON, brokenJSON, wrongTypes, outOfRange, deep, wide, notUTF8, twice, zipped, framed, headers, methods, keys, queries,
+		cutJSON, brokenJSON, wrongTypes, wrongProperties, spoofed, outOfRange, deep, wide, notUTF8, twice, zipped, framed, headers, methods, keys, queries,
 	} {
 		all = append(all, family()...)
 	}
@@ -206,6 +446,62 @@ func wrongTypes() (all []hostile) {
 			}
 		}
 	}
+	for _, field := range event.Fields {
+		if field.Client && takes[field.Name] == "" {
+			all = append(all, hostile{name: field.Name + " stands in no test"})
+		}
+	}
+	for kind, value := range values {
+		for field, good := range map[string]string{"sent_at": takes["sent_at"], "api_key": takes["api_key"]} {
+			status := 400
+			if slices.Contains(strings.Split(good, ", "), kind) {
+				status = 200
+			}
+			all = append(all, hostile{field + " of a batch is " + kind, post(many, `{"`+field+`":`+value+`,"events":[{"event_type":"x"}]}`), status})
+		}
+	}
+	return all
+}
+
+// wrongProperties is each typed property of each known kind with a value of each
+// type, inside properties and beside them.
+func wrongProperties() (all []hostile) {
+	values := map[string]string{"a number": `1.5`, "a number below zero": `-7`, "a huge number": `1e309`, "a boolean": `true`, "an array": `["x"]`, "an object": `{"x":1}`, "a text": `"EUR"`, "no text": `""`, "an empty array": `[]`, "null": `null`, "items": `[{"product_id":"p","quantity":1,"price":2}]`}
+	text, id, amount := "a text, no text, null", "a text, a number, a number below zero", "a number"
+	takes := map[string]string{
+		"product_id": id, "product_name": text, "category": text, "price": amount + ", null", "quantity": amount + ", null",
+		"order_id": id + ", null", "amount": amount, "currency": "a text, null", "items": "items, an empty array, null", "query": text, "results": amount + ", null",
+	}
+	needed := map[string]string{"purchase": `"amount":1`, "product_view": `"product_id":"p"`, "cart_add": `"product_id":"p"`, "cart_remove": `"product_id":"p"`, "search": `"query":"q"`}
+	for _, kind := range event.Known {
+		for _, property := range kind.Properties {
+			for what, value := range values {
+				status := 400
+				if slices.Contains(strings.Split(takes[property.Name], ", "), what) {
+					status = 200
+				}
+				member := `"` + property.Name + `":` + value
+				if need := needed[kind.Type]; !strings.HasPrefix(need, `"`+property.Name+`"`) {
+					member += "," + need
+				}
+				name := kind.Type + "'s " + property.Name + " is " + what
+				all = append(
+					all,
+					hostile{name, post(one, `{"event_type":"`+kind.Type+`","properties":{`+member+`}}`), status},
+					hostile{name + " at top level", post(many, batchOf(`{"event_type":"`+kind.Type+`",`+member+`}`)), status},
+				)
+			}
+		}
+	}
+	for _, property := range []string{"product_id", "quantity", "price"} {
+		for what, value := range values {
+			status := 400
+			if slices.Contains(strings.Split(takes[property]+", null", ", "), what) {
+				status = 200
+			}
+			all = append(all, hostile{"an item's " + property + " is " + what, post(one, `{"event_type":"purchase","amount":1,"items":[{"`+property+`":`+value+`}]}`), status})
+		}
+	}
 	typed := map[string]string{
 		"purchase": `{"amount":1}`, "product_view": `{"product_id":"p"}`, "cart_add": `{"product_id":"p"}`, "cart_remove": `{"product_id":"p"}`, "search": `{"query":"q"}`,
 	}
@@ -225,12 +521,40 @@ func wrongTypes() (all []hostile) {
 	return all
 }
 
+// spoofed is each of the server's own fields, of any type: what a client says
+// there is a property like any other, and no fact.
+func spoofed() (all []hostile) {
+	for _, field := range event.Fields {
+		if field.Client {
+			continue
+		}
+		for _, value := range []string{`"evil"`, `1`, `-1e300`, `true`, `null`, `[{}]`, `{"$set":{}}`, `"2099-01-01T00:00:00Z"`} {
+			all = append(all, hostile{"the server's " + field.Name + " is " + value, post(one, `{"event_type":"x","`+field.Name+`":`+value+`}`), 200})
+		}
+		all = append(all, hostile{"the server's " + field.Name + " is huge", post(one, `{"event_type":"x","`+field.Name+`":1e999}`), 400})
+	}
+	return all
+}
+
 // outOfRange is numbers, times and texts beyond what a field holds.
 func outOfRange() (all []hostile) {
 	for _, field := range []string{"x_position", "y_position", "scroll_depth", "duration", "load_time", "timestamp"} {
 		for _, huge := range []string{"1e309", "-1e309", "1e999999999", strings.Repeat("9", 400), "-" + strings.Repeat("9", 400)} {
 			all = append(all, hostile{fmt.Sprintf("%s is %.12s", field, huge), post(one, `{"event_type":"x","`+field+`":`+huge+`}`), 400})
 		}
+	}
+	digits := strings.Repeat("9", 300)
+	for huge, status := range map[string]int{
+		"1e308": 200, "-1.7976931348623157e308": 200, "1.7976931348623159e308": 400, digits: 200, "0." + digits: 200, "1e-999999": 200, "0e999999999": 200, digits + digits: 400, "1e309": 400, "-1e309": 400, "1e99999999999999999999": 400,
+		"18446744073709551616": 200, "9007199254740993": 200, "-0": 200, "5e-324": 200, digits + "e" + digits: 400,
+	} {
+		name := fmt.Sprintf("%.24s of %d", huge, len(huge))
+		all = append(
+			all,
+			hostile{"a property is " + name, post(one, `{"event_type":"x","properties":{"p":`+huge+`}}`), status},
+			hostile{"a property deep down is " + name, post(one, `{"event_type":"x","properties":{"p":[{"q":[`+huge+`]}]}}`), status},
+			hostile{"an unknown field is " + name, post(many, batchOf(`{"event_type":"x","p":`+huge+`}`)), status},
+		)
 	}
 	for _, value := range []string{"-1", "-0.001", "100.001", "101", "1e3"} {
 		all = append(all, hostile{"scroll_depth is " + value, post(one, `{"event_type":"x","scroll_depth":`+value+`}`), 400})
