@@ -3,9 +3,11 @@ package api_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/store"
+	"github.com/maidian/maidian/services/query/internal/api"
 )
 
 func TestAccountingAddsUpTheJournalOfOneProject(t *testing.T) {
@@ -91,4 +93,82 @@ func TestAccountingSetsTalliesAgainstTheJournal(t *testing.T) {
 	if both := s.post(shopKey, "accounting", `{"days": 1, "since": "2026-06-15T12:00:00Z"}`); both.status != 400 || both.json("error.field") != "since" {
 		t.Errorf("both since and a range: got %d %s, want 400", both.status, both.body)
 	}
+}
+
+// numbered is an event of a device with its SDK's number, and what it says besides.
+func numbered(device, properties, clock string) event.Event {
+	return event.Event{EventType: "click", AnonymousID: device, Timestamp: at(clock), Properties: properties}
+}
+
+func TestGapsInTheNumbersOfDevices(t *testing.T) {
+	s := start(t)
+	var events []event.Event
+	for _, n := range []string{`1`, `2`, `5`, `6`, `6`, `10`} { // 3, 4, 7, 8, 9 are missing
+		events = append(events, numbered("a", `{"$sequence":`+n+`}`, "10:10:00"))
+	}
+	events[2].Properties = `{"$sequence":5,"$dropped":{"full":2}}`
+	events = append(events,
+		numbered("b", `{"$sequence":8,"$dropped":{"expired":90}}`, "10:10:00"), numbered("b", `{"$sequence":4}`, "11:00:00"), // 5, 6, 7
+		numbered("whole", `{"$sequence":7}`, "10:00:00"), numbered("whole", `{"$sequence":8,"$dropped":{"full":3}}`, "10:00:01"),
+		numbered("late", `{"$sequence":1}`, "09:59:59"), numbered("late", `{"$sequence":9}`, "10:00:00"), numbered("late", `{"$sequence":2}`, "12:00:00"), // out of the hours but one
+		numbered("none", `{"n":1}`, "10:00:00"),
+		numbered("", `{"$sequence":1}`, "10:00:00"), numbered("", `{"$sequence":5}`, "10:00:00"),
+	)
+	for i, n := range []string{`"x"`, `-1`, `1e300`, `1.5`, `null`, `[1,9]`, `{"a":9}`, `true`, `99999999999`, `""`, `0`} {
+		events = append(events, numbered("joker", `{"$sequence":`+n+`,"$dropped":[1e300]}`, fmt.Sprintf("10:00:%02d", i)))
+	}
+	events = append(events, numbered("jumper", `{"$sequence":1,"$dropped":"all"}`, "10:00:00"), numbered("jumper", `{"$sequence":2147483648,"$dropped":{"full":-7}}`, "10:00:00"))
+	s.send("shop", events[:9]...)
+	s.send("shop", events[9:]...)
+
+	ask := func(more ...string) answer {
+		return s.get(shopKey, "accounting", append([]string{"from", "2026-06-15T10:30:00Z", "to", "2026-06-15T11:00:00Z"}, more...)...).ok()
+	}
+	ask().has("sequence_gaps", `{"devices":5,"devices_with_gaps":2,"missing":8,"reported_dropped":5}`)
+	ask("devices", "true").has("sequence_gaps.worst", `[`+
+		`{"anonymous_id":"a","events":6,"first":1,"last":10,"missing":5,"reported_dropped":2},`+
+		`{"anonymous_id":"b","events":2,"first":4,"last":8,"missing":3,"reported_dropped":3}]`)
+	ask().has("difference", "0")
+	s.get(blogKey, "accounting", "days", "1", "devices", "true").ok().has("sequence_gaps", `{"devices":0,"devices_with_gaps":0,"missing":0,"reported_dropped":0,"worst":[]}`)
+	if bad := s.post(shopKey, "accounting", `{"devices": true}`); bad.status != 400 || bad.json("error.field") != "devices" {
+		t.Errorf("without a range: got %d %s, want 400", bad.status, bad.body)
+	}
+}
+
+func TestTheWorstTwentyDevicesAreListed(t *testing.T) {
+	s := start(t)
+	var events []event.Event
+	for device := range 50 {
+		name := fmt.Sprintf("d%02d", device)
+		events = append(events, numbered(name, `{"$sequence":1}`, "10:00:00"), numbered(name, fmt.Sprintf(`{"$sequence":%d}`, device+2), "10:00:00"))
+	}
+	s.send("shop", events...)
+	a := s.get(shopKey, "accounting", "days", "1", "devices", "true").ok()
+	a.has("sequence_gaps.devices_with_gaps", "49")
+	a.has("sequence_gaps.missing", "1225")
+	a.has("sequence_gaps.worst.0.anonymous_id", `"d49"`)
+	a.has("sequence_gaps.worst.19.missing", "30")
+	if a.json("sequence_gaps.worst.20") != nil {
+		t.Errorf("more than twenty are listed: %s", a.body)
+	}
+}
+
+// Reading the journal is heavy work: it has to wait where heavy reports do.
+func TestAccountingWaitsForItsTurn(t *testing.T) {
+	s := startWith(t, api.Options{Heavy: 1, Deadline: 200 * time.Millisecond})
+	s.slow = make(chan struct{})
+	summary := make(chan answer, 1)
+	go func() { summary <- s.get(blogKey, "summary") }()
+	codes := map[any]bool{}
+	for !codes["busy"] { // until the report has the one place
+		codes[s.get(shopKey, "accounting", "days", "1").json("error.code")] = true
+		select {
+		case <-summary:
+			go func() { summary <- s.get(blogKey, "summary") }()
+		default:
+		}
+	}
+	close(s.slow)
+	<-summary
+	s.get(shopKey, "accounting", "days", "1").ok()
 }

@@ -23,7 +23,7 @@ func (a *API) reads() []read {
 		{"/heatmap", a.heavy, of(report.ReadHeatmap, report.Heatmaps)},
 		{"/recommendations", a.heavy, of(report.ReadRecommend, report.Recommend)},
 		{"/users/:id", a.lists, of(report.ReadProfile, report.Profile)},
-		{"/accounting", nil, a.accounting},
+		{"/accounting", a.heavy, a.accounting},
 	}
 }
 
