@@ -44,6 +44,7 @@ func TestEveryEventIsAccountedFor(t *testing.T) {
 		s.ask(shop.ReadKey, "accounting", map[string]any{"days": 2}, &got)
 		return got.Accepted == 30 && got.Unclaimed == 0 && got.Queued == 0 && len(got.Rejected) > 0
 	})
+	s.numbered(shop)
 	rejected := 0
 	for _, n := range got.Rejected {
 		rejected += n
@@ -70,6 +71,38 @@ func TestEveryEventIsAccountedFor(t *testing.T) {
 	s.ask(allinone.DemoReadKey, "accounting", map[string]any{"days": 2}, &other)
 	if len(other.Rows) > 0 {
 		t.Errorf("another project has %+v", other)
+	}
+}
+
+// numbered sends what a device sends that had to drop events, once and again
+// in other requests, and wants it in the accounts once.
+func (s *system) numbered(shop *shopper) {
+	s.t.Helper()
+	device := func(n int, dropped map[string]int) map[string]any {
+		e := visit(fmt.Sprint("n", n), "", "")
+		e["anonymous_id"], e["properties"] = "phone", map[string]any{"$sequence": n, "$dropped": dropped}
+		delete(e, "user_id")
+		delete(e, "timestamp")
+		return e
+	}
+	for range 2 {
+		s.send(shop.WriteKey, device(1, nil), device(5, map[string]int{"full": 2, "expired": 1}))
+		s.send(shop.WriteKey, device(7, map[string]int{"too_large": 1}))
+	}
+	var got struct {
+		Dropped map[string]int `json:"dropped_by_sdk"`
+		Gaps    struct {
+			Devices  int
+			Missing  int
+			Reported int `json:"reported_dropped"`
+		} `json:"sequence_gaps"`
+	}
+	eventually(s.t, "what the device dropped", func() bool {
+		s.ask(shop.ReadKey, "accounting", map[string]any{"days": 2}, &got)
+		return got.Dropped["too_large"] > 0 && got.Gaps.Missing == 4
+	})
+	if text := fmt.Sprint(got); text != "{map[expired:1 full:2 too_large:1] {1 4 4}}" {
+		s.t.Errorf("got %s, want each report once, and four numbers missing that were all reported", text)
 	}
 }
 

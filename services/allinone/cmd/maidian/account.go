@@ -43,6 +43,7 @@ func account(ctx context.Context, args []string) error {
 		flags.Func(name, what, func(text string) error { question[name] = text; return nil })
 	}
 	days := flags.Int("days", 1, "without -from, so `many` days up to the last")
+	devices := flags.Bool("devices", false, "list the devices whose events have most gaps in their numbers")
 	flags.Usage = func() {
 		fmt.Fprint(flags.Output(), "Usage: maidian account [flags]\n\n"+
 			"Prints what became of the events that came in, by write key and hour (UTC). Fails if any is unaccounted for.\n\n")
@@ -51,6 +52,7 @@ func account(ctx context.Context, args []string) error {
 	if err := parse(flags, args, 0); err != nil {
 		return err
 	}
+	question["devices"] = *devices
 	if question["from"] == nil {
 		question["days"] = *days
 	}
@@ -69,6 +71,23 @@ type sheet struct {
 		Hour time.Time `json:"hour"`
 		counts
 	} `json:"rows"`
+	Gaps gaps `json:"sequence_gaps"`
+}
+
+// gaps are what the numbers that SDKs give events say.
+type gaps struct {
+	Devices         int `json:"devices"`
+	DevicesWithGaps int `json:"devices_with_gaps"`
+	Missing         int `json:"missing"`
+	ReportedDropped int `json:"reported_dropped"`
+	Worst           []struct {
+		ID              string `json:"anonymous_id"`
+		First           int    `json:"first"`
+		Last            int    `json:"last"`
+		Events          int    `json:"events"`
+		Missing         int    `json:"missing"`
+		ReportedDropped int    `json:"reported_dropped"`
+	} `json:"worst"`
 }
 
 func (s *sheet) print() error {
@@ -91,10 +110,33 @@ func (s *sheet) print() error {
 			return err
 		}
 	}
+	if err := s.Gaps.print(); err != nil {
+		return err
+	}
 	if s.Difference != 0 {
 		return fmt.Errorf("%d accepted events are neither stored nor duplicates nor dead letters", s.Difference)
 	}
 	return nil
+}
+
+func (g *gaps) print() error {
+	if g.Devices == 0 {
+		return nil
+	}
+	fmt.Printf("%d devices number their events; of %d of them, %d numbers are missing, of which they say that %d were dropped\n\n",
+		g.Devices, g.DevicesWithGaps, g.Missing, g.ReportedDropped)
+	if len(g.Worst) == 0 {
+		return nil
+	}
+	worst := table.Table{Header: []string{"device", "first", "last", "events", "missing", "dropped"}, Left: 1}
+	for _, d := range g.Worst {
+		cells := []string{d.ID}
+		for _, n := range []int{d.First, d.Last, d.Events, d.Missing, d.ReportedDropped} {
+			cells = append(cells, strconv.Itoa(n))
+		}
+		worst.Add(cells...)
+	}
+	return worst.Write(os.Stdout)
 }
 
 func printReasons(title string, events map[string]int) error {
