@@ -325,7 +325,7 @@ func TestAReplayTakesDeadLettersBackWhereTheyWereCounted(t *testing.T) {
 }
 
 func TestWrongSettingsAreAllNamed(t *testing.T) {
-	err := (&query.Settings{Listen: "8081", AdminKey: "secret", Concurrency: -1}).Validate()
+	err := (&query.Settings{Listen: "8081", AdminKey: "secret", Concurrency: -1, TalliesKept: time.Hour}).Validate()
 	if err == nil {
 		t.Fatal("got nil, want every wrong variable")
 	}
@@ -334,7 +334,7 @@ func TestWrongSettingsAreAllNamed(t *testing.T) {
 		name, _, _ := strings.Cut(line, " ")
 		named = append(named, name)
 	}
-	want := []string{"QUERY_LISTEN", "QUERY_ADMIN_KEY", "QUERY_CACHE_BYTES", "QUERY_DEADLINE", "QUERY_EXPORT_DEADLINE", "QUERY_CONCURRENCY", "QUERY_EXPORTS", "QUERY_POLL", "QUERY_ACCOUNTS_EVERY"}
+	want := []string{"QUERY_LISTEN", "QUERY_ADMIN_KEY", "QUERY_CACHE_BYTES", "QUERY_DEADLINE", "QUERY_EXPORT_DEADLINE", "QUERY_CONCURRENCY", "QUERY_EXPORTS", "QUERY_POLL", "QUERY_ACCOUNTS_EVERY", "QUERY_TALLIES_KEPT"}
 	if !slices.Equal(named, want) {
 		t.Errorf("got %v, want %v", named, want)
 	}

@@ -149,19 +149,22 @@ func noCounts() Counts { return Counts{Rejected: map[string]int{}, DroppedBySDK:
 
 func (b book) tallies(ctx context.Context, s Store, project string, from, to int32) error {
 	err := s.Tallies(ctx, project, from, to, func(y *store.Tally) error {
-		of := b.at(place{project, y.Key, y.Hour})
-		if y.Outcome != event.Accepted {
-			of.Rejected[y.Outcome] += y.Events
-			return nil
-		}
-		of.Accepted += y.Events
-		of.told = max(of.told, y.WrittenAt)
+		b.at(place{project, y.Key, y.Hour}).tally(y)
 		return nil
 	})
 	if err != nil {
 		err = fmt.Errorf("read the tallies of %s: %w", project, err)
 	}
 	return err
+}
+
+func (s *sum) tally(y *store.Tally) {
+	if y.Outcome != event.Accepted {
+		s.Rejected[y.Outcome] += y.Events
+		return
+	}
+	s.Accepted += y.Events
+	s.told = max(s.told, y.WrittenAt)
 }
 
 func (s *sum) add(a store.Account) {
@@ -174,10 +177,13 @@ func (s *sum) add(a store.Account) {
 // fresh says whether some of what was accepted may be on its way still.
 func (s *sum) fresh(now event.Time) bool { return now-s.told < event.Time(Grace.Milliseconds()) }
 
+// missing is how many accepted events the journal does not have; below 0 it has more.
+func (s *sum) missing() int { return s.Accepted - s.Stored - s.Duplicates - s.DeadLettered }
+
 // balance says what became of those that are accepted and not in the journal,
 // or why the journal has more.
 func (s *sum) balance(now event.Time) {
-	missing := s.Accepted - s.Stored - s.Duplicates - s.DeadLettered
+	missing := s.missing()
 	switch {
 	case missing < 0:
 		s.Unclaimed = -missing

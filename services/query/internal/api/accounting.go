@@ -102,7 +102,7 @@ func (a *API) accountHours(ctx context.Context, v *columns.View, q accountingRan
 		"queued":         "accepted and not in the journal, in an hour of which a collector has spoken within " + account.Grace.String() + ": on their way",
 		"dropped_by_sdk": "events that the SDK itself had to drop and never sent, by reason, as stored events say in properties.$dropped, at the hour in which the first such event came; in no other number",
 		"sequence_gaps":  "over events whose timestamp is in these hours: devices (anonymous_id) with numbered events (properties.$sequence), and the numbers between a device's lowest and highest that no stored event has: dropped by the SDK, as many as the device says itself (reported_dropped), or on the device still, or rejected, or lost before they came here; in no other number",
-		"unclaimed":      "in the journal though no collector has said that it accepted them: not yet, or it was killed before it could, or it answered 503 in doubt, or it is of a version that says nothing",
+		"unclaimed":      "in the journal though no collector has said that it accepted them: not yet, or it was killed before it could, or it answered 503 in doubt, or it is of a version that says nothing, or what it said is deleted, long after it added up (QUERY_TALLIES_KEPT)",
 		"difference":     "accepted − stored − duplicates − dead_lettered − queued + unclaimed: accepted events of which nobody knows what became; anything but 0 is a loss",
 	}}, err
 }
