@@ -205,25 +205,24 @@ func (w *bearing) String() string {
 	slices.Sort(later)
 	refused := []string{"–", "–", "–"}
 	if count > 0 {
-		refused = []string{held(first, firstRefusal, "%.2f s", time.Second), "–", fmt.Sprint(unsaid)}
+		refused = []string{held(first, firstRefusal, 10*time.Millisecond), "–", fmt.Sprint(unsaid)}
 	}
 	if n := len(later); n > 0 {
-		refused[1] = held(later[n-1-n/100], laterRefusals, "%.0f", time.Millisecond) + " / " + held(later[n-1], laterRefusals, "%.0f ms", time.Millisecond)
+		refused[1] = held(later[n-1-n/100], laterRefusals, time.Millisecond) + " / " + held(later[n-1], laterRefusals, time.Millisecond)
 	}
 	return fmt.Sprintf("| %s | %d | %s | %s | %s | %d / %d | %s | %s | %s |", w.fault, count, strings.Join(refused, " | "),
-		held(accepting, acceptsWithin, "%.1f s", time.Second), held(storing, storesWithin, "%.1f s", time.Second), redelivered[0], redelivered[1],
+		held(accepting, acceptsWithin, 100*time.Millisecond), held(storing, storesWithin, 100*time.Millisecond), redelivered[0], redelivered[1],
 		w.grew(1, func(s sample) float64 { return s.goroutines }), w.grew(1, func(s sample) float64 { return s.fds }),
 		w.grew(1<<20, func(s sample) float64 { return s.heap }))
 }
 
-// held shows a time, bold when it is beyond the goal.
-func held(ms int64, goal time.Duration, format string, unit time.Duration) string {
-	took := time.Duration(ms) * time.Millisecond
-	text := fmt.Sprintf(format, float64(took)/float64(unit))
+// held shows a time, bold when it is beyond the goal by as much as is shown.
+func held(ms int64, goal, precision time.Duration) string {
+	took := (time.Duration(ms) * time.Millisecond).Round(precision)
 	if took > goal {
-		return "**" + text + "**"
+		return "**" + took.String() + "**"
 	}
-	return text
+	return took.String()
 }
 
 // grew is for each process what it took, in the run in which it grew most.

@@ -311,11 +311,14 @@ func duration(name string, or time.Duration) time.Duration {
 
 // crashAt has the consumer kill itself at one point of a delivery, three times.
 func crashAt(point string) fault {
-	return fault{
-		name: "consumer crash " + point, injected: "the consumer kills itself " + point + " of the 15th group, three times",
-		patches: seams, quick: point == "after insert",
+	f := fault{
+		name: "consumer crash " + point, injected: "the consumer kills itself " + point + " of the 15th group, three times", patches: seams,
 		do: func(s *system, c *checker) { s.crashing(s.consumer, c, point) },
 	}
+	if point == "after insert" {
+		f.quick, f.patches = true, append(slices.Clone(seams), stepByStep) // else there is no such point on SQLite
+	}
+	return f
 }
 
 // collectorCrashAt has the collector kill itself at one point of a request, three times.

@@ -28,6 +28,14 @@ var seams = []patch{
 	},
 }
 
+// stepByStep is a consumer that writes events and journal one after the other
+// on every store, as on MongoDB.
+var stepByStep = patch{
+	file: "services/consumer/internal/deliver/deliver.go",
+	old:  "	atOnce, _ := s.(store.AtOnce)\n",
+	new:  "	var atOnce store.AtOnce\n",
+}
+
 const crashHere = `
 import (
 	"os"

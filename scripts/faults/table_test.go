@@ -122,7 +122,7 @@ func inOrder(rows map[string]string) (lines []string) {
 
 func TestRowsTakeThePlaceOfTheFaultsEarlierOnes(t *testing.T) {
 	rows := func(name string, stored int) (*row, *bearing) {
-		return &row{fault: name, injected: "x", stored: stored}, &bearing{fault: name, runs: []behaviour{{refusals: refusals{count: stored, first: 3001}}}}
+		return &row{fault: name, injected: "x", stored: stored}, &bearing{fault: name, runs: []behaviour{{refusals: refusals{count: stored, first: 3006}}}}
 	}
 	page := ""
 	for i, name := range []string{faults[2].name, faults[0].name, faults[2].name} {
@@ -135,7 +135,7 @@ func TestRowsTakeThePlaceOfTheFaultsEarlierOnes(t *testing.T) {
 	if page != want {
 		t.Errorf("got\n%s\nwant\n%s", page, want)
 	}
-	if !strings.Contains(page, "| 72 | **3.00 s** |") {
-		t.Errorf("a refusal after 3001 ms is not bold in\n%s", page)
+	if !strings.Contains(page, "| 72 | **3.01s** |") {
+		t.Errorf("a refusal after 3006 ms is not bold in\n%s", page)
 	}
 }

@@ -93,7 +93,7 @@ func drain(b *testing.B, cfg rabbit.Config, all []event.Event) time.Duration {
 		})
 	}()
 	for counted(b, metrics, "maidian_consumer_events_total") < len(all) {
-		<-time.After(2 * time.Millisecond) // the effect to wait for is only in the count
+		<-time.After(10 * time.Millisecond) // the effect to wait for is only in the count
 	}
 	took := time.Since(start)
 	cancel()

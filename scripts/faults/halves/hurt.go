@@ -12,6 +12,7 @@ import (
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/fault"
 	"github.com/maidian/maidian/pkg/store"
+	"github.com/maidian/maidian/pkg/store/sqlite"
 )
 
 // The ways in which a store can be hurt: the words that the file Hurt in its
@@ -27,7 +28,7 @@ const (
 
 // hurt is a store to which the file's word is done.
 type hurt struct {
-	store.Store
+	*sqlite.Store
 	dir string
 	n   atomic.Int64
 }
@@ -36,6 +37,15 @@ type hurt struct {
 func (h *hurt) InsertEvents(ctx context.Context, events []event.Event) (outcomes []store.Outcome, err error) {
 	err = h.meet(ctx, func() (err error) {
 		outcomes, err = h.Store.InsertEvents(ctx, events)
+		return err
+	})
+	return outcomes, err
+}
+
+// InsertAndRecord is one of the consumer's operations.
+func (h *hurt) InsertAndRecord(ctx context.Context, events []event.Event, entries func([]store.Outcome) []store.Batch) (outcomes []store.Outcome, err error) {
+	err = h.meet(ctx, func() (err error) {
+		outcomes, err = h.Store.InsertAndRecord(ctx, events, entries)
 		return err
 	})
 	return outcomes, err
