@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import * as esbuild from 'esbuild';
 import { minify } from 'terser';
 
-const sdk = dirname(dirname(fileURLToPath(import.meta.url)));
+export const sdk = dirname(dirname(fileURLToPath(import.meta.url)));
 const target = 'es2019';
 
 /** The scripts that the collector embeds, by the names of its files: committed, so that building it needs no Node. */
