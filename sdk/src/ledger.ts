@@ -24,7 +24,7 @@ export interface Ledger {
 export const openLedger = (store: Store, apiKey: string): Ledger => {
   const last = `md.seq.${apiKey}`;
   const losses = `md.lost.${apiKey}`;
-  const dropped = (): Record<string, number> | undefined => parsed(store.get(losses));
+  const dropped = (): Record<string, number> | undefined => parsed(store.get(losses)) || undefined;
 
   return {
     stamp: (anonymousId) => {
@@ -39,9 +39,11 @@ export const openLedger = (store: Store, apiKey: string): Ledger => {
       const sum = dropped() || {};
       const { $dropped } = (parsed(body) || {}).properties || {};
       each([why && { [why]: 1 }, $dropped], (more) => {
-        for (const reason in more) sum[reason] = (sum[reason] || 0) + more[reason];
+        for (const reason in more) {
+          sum[reason] = (sum[reason] || 0) + more[reason];
+          store.set(losses, stringify(sum));
+        }
       });
-      store.set(losses, stringify(sum));
     },
   };
 };

@@ -1,5 +1,20 @@
+import {
+  forceFlush,
+  getQueueLength,
+  getSessionId,
+  getTracking,
+  setUserId,
+  shutdown,
+  trackEvent,
+  trackPageView,
+} from './core.js';
 import type { LoadOverlay } from './debug.js';
-import * as core from './functions.js';
+import { optIn, optOut } from './feature/consent.js';
+import { alias, identify, reset } from './feature/identify.js';
+import { register, registerOnce, unregister } from './feature/register.js';
+import { timeEvent } from './feature/timing.js';
+import { hasOptedOut } from './functions.js';
+import { parsed } from './json.js';
 import type { Options } from './options.js';
 import { safely } from './safely.js';
 import { start } from './start.js';
@@ -8,7 +23,7 @@ import { start } from './start.js';
 type EarlyCall = [name: string, args: unknown[], at: number];
 
 interface Page {
-  maidian?: Partial<typeof core> & { q?: EarlyCall[]; openOverlay?: Awaited<ReturnType<LoadOverlay>> };
+  maidian?: Partial<typeof maidian> & { q?: EarlyCall[]; openOverlay?: Awaited<ReturnType<LoadOverlay>> };
   trustedTypes?: { createPolicy(name: string, rules: { createScriptURL(url: string): string }): typeof rules };
 }
 const page = window as unknown as Page;
@@ -26,29 +41,44 @@ const loadOverlay: LoadOverlay = () =>
     document.head.append(script);
   });
 
-const maidian = { ...core, initTracking: (options: Options) => start(options, loadOverlay) };
+/** What `window.maidian` has, name by name: an object made of a whole module would take twice the room. */
+const maidian = {
+  initTracking: (options: Options) => start(options, loadOverlay),
+  alias,
+  forceFlush,
+  getQueueLength,
+  getSessionId,
+  getTracking,
+  hasOptedOut,
+  identify,
+  optIn,
+  optOut,
+  register,
+  registerOnce,
+  reset,
+  setUserId,
+  shutdown,
+  timeEvent,
+  trackEvent,
+  trackPageView,
+  unregister,
+};
 
-/** The options that stand on the script tag itself, as data attributes. */
+/** The options that stand on the script tag itself, as data attributes: `data-batch-size="50"`, `data-debug`. */
 const optionsOf = ({ src, dataset }: HTMLScriptElement): Options => {
-  const flag = (text?: string) => (text === undefined ? undefined : text !== 'false');
-  const number = (text?: string) => (text ? Number(text) : undefined);
-  return {
-    apiKey: dataset.apiKey ?? '',
-    apiUrl: dataset.apiUrl ?? new URL(src).origin,
-    userId: dataset.userId,
-    sessionId: dataset.sessionId,
-    debug: flag(dataset.debug),
-    autoTrack: flag(dataset.autoTrack),
-    batchSize: number(dataset.batchSize),
-    flushInterval: number(dataset.flushInterval),
-  };
+  const options: Record<string, unknown> = { apiUrl: new URL(src).origin };
+  for (const name in dataset) {
+    const text = dataset[name] as string;
+    options[name] = /^(true|false|\d+|[[{].*)$/.test(text) && !/Id$/.test(name) ? parsed(text) : text || true;
+  }
+  return options as unknown as Options;
 };
 
 /** Makes up for the calls that came too early; events get the time at which they were called. */
 const replay = safely(([name, args, at]: EarlyCall) => {
-  const fields = name === 'trackEvent' ? 1 : 0;
   const call = [...args];
-  if (name === 'trackEvent' || name === 'trackPageView') call[fields] = { timestamp: at, ...(call[fields] as object) };
+  const fields = { trackEvent: 1, trackPageView: 0 }[name];
+  if (fields !== undefined) call[fields] = { timestamp: at, ...(call[fields] as object) };
   (maidian as unknown as Record<string, (...args: unknown[]) => void>)[name](...call);
 });
 

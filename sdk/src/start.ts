@@ -13,6 +13,7 @@ import { locks } from './feature/locks.js';
 import { pages } from './feature/pages.js';
 import { registered } from './feature/register.js';
 import { reporting } from './feature/report.js';
+import { spill } from './feature/spill.js';
 import { timed } from './feature/timing.js';
 import { watching } from './feature/watch.js';
 import type { Options } from './options.js';
@@ -22,7 +23,7 @@ import type { Tracking } from './tracking.js';
 const features = [
   ...[watching, reporting],
   ...[cookieless, cookies, consent, campaigns], // each looks at what those before it left of the store
-  ...[beacon, gzip, locks], // the way out, from the inside
+  ...[beacon, gzip, spill, locks], // the way out, from the inside
   ...[registered, timed, pages, beforeSend], // beforeSend sees all that the others have said
 ];
 

@@ -1,3 +1,4 @@
+import { gunzipSync } from 'node:zlib';
 import { vi } from 'vitest';
 
 export interface Batch {
@@ -26,7 +27,8 @@ export const fakeCollector = () => {
 
   const store = (batch: Batch) => batch.events.forEach((event) => stored.set(event.event_id, event));
   const fetch = async (url: string, init: RequestInit) => {
-    const text = String(init.body);
+    const { body } = init;
+    const text = body instanceof Blob ? `${gunzipSync(new Uint8Array(await body.arrayBuffer()))}` : String(body);
     const batch = JSON.parse(text) as Batch;
     requests.push({ url, batch, keepalive: !!init.keepalive, text });
     await new Promise((answered) => setTimeout(answered, 50));
