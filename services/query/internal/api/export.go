@@ -9,6 +9,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"go.uber.org/zap"
 
+	"github.com/maidian/maidian/pkg/calendar"
 	"github.com/maidian/maidian/pkg/httpx"
 	"github.com/maidian/maidian/services/query/internal/columns"
 	"github.com/maidian/maidian/services/query/internal/report"
@@ -79,7 +80,7 @@ func (a *API) describe(c *gin.Context, v *columns.View, r report.ExportRequest) 
 	}
 	c.Header("X-Freshness", string(fresh))
 	c.Header("Content-Type", r.Kind().ContentType)
-	c.Header("Content-Disposition", fmt.Sprintf(`attachment; filename="events-%s-%s.%s"`, r.Calendar.Label(report.Day, r.From), r.Calendar.Label(report.Day, r.To), r.Format))
+	c.Header("Content-Disposition", fmt.Sprintf(`attachment; filename="events-%s-%s.%s"`, r.Calendar.Label(calendar.Day, r.From), r.Calendar.Label(calendar.Day, r.To), r.Format))
 	return nil
 }
 

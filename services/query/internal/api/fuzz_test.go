@@ -30,7 +30,7 @@ func fuzzed() (routes []route) {
 
 // url is where a request for the route goes: an id stands in its path.
 func (r route) url(id, query string) string {
-	path := strings.ReplaceAll(r.path, "{p}", "shop")
+	path := strings.ReplaceAll(r.path, "{project}", "shop")
 	for {
 		from, to := strings.Index(path, "{"), strings.Index(path, "}")
 		if from < 0 {

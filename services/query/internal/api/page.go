@@ -12,6 +12,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/maidian/maidian/pkg/calendar"
 	"github.com/maidian/maidian/pkg/httpx"
 	"github.com/maidian/maidian/services/query/internal/columns"
 	"github.com/maidian/maidian/services/query/internal/report"
@@ -106,7 +107,7 @@ func (a *API) fillPage(ctx context.Context, project string, r report.SummaryRequ
 	}
 	return &page{
 		Project: project, Timezone: r.Timezone, AsOf: a.freshness(v).AsOf.String(),
-		From: r.Calendar.Label(report.Day, r.From), To: r.Calendar.Label(report.Day, r.To),
+		From: r.Calendar.Label(calendar.Day, r.From), To: r.Calendar.Label(calendar.Day, r.To),
 		Numbers: pageNumbers(summary.Overview, summary.Previous),
 		Charts: []chart{
 			bars("Events by day", len(days.ByDay), func(i int) (string, int) { return days.ByDay[i].Date, days.ByDay[i].Count }),

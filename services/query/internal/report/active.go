@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"sort"
 
+	"github.com/maidian/maidian/pkg/ask"
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/services/query/internal/columns"
 )
@@ -147,7 +148,7 @@ func (s *source) countUsers(selections []selection, pieces []piece) (rows, users
 
 // run is the run of a day that the selection reads, or all of them.
 func (s *selection) run(d *columns.Day) (run int, ok bool) {
-	if s.event == AnyEvent {
+	if s.event == ask.AnyEvent {
 		return columns.AnyType, true
 	}
 	return d.RunOf(s.event)

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"slices"
 
+	"github.com/maidian/maidian/pkg/ask"
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/fault"
 	"github.com/maidian/maidian/services/query/internal/columns"
@@ -38,20 +39,20 @@ func (c *Common) groups(ctx context.Context) (context.Context, *budget, func()) 
 // breakdown reads the parameter breakdown: a property's name, or an object. With
 // steps above 0 it has an attribution.
 func (p *Params) breakdown(steps int) *Breakdown {
-	var o *Params
-	switch v := p.get("breakdown").(type) {
+	var o *ask.Params
+	switch v := p.Get("breakdown").(type) {
 	case nil:
 		return nil
 	case string:
-		o = p.child("breakdown", map[string]any{"property": v})
+		o = p.Child("breakdown", map[string]any{"property": v})
 	case map[string]any:
-		o = p.child("breakdown", v)
+		o = p.Child("breakdown", v)
 	default:
-		p.fail("breakdown", `must be {"property": "browser"}, got %s`, describe(v))
+		p.Fail("breakdown", `must be {"property": "browser"}, got %s`, ask.Describe(v))
 		return nil
 	}
-	defer o.close()
-	b := &Breakdown{Property: o.property("property"), Limit: o.Int("limit", defaultGroups, 1, maxTopGroups)}
+	defer o.Close()
+	b := &Breakdown{Property: o.Property("property"), Limit: o.Int("limit", defaultGroups, 1, maxTopGroups)}
 	if steps == 0 {
 		return b
 	}
@@ -59,11 +60,11 @@ func (p *Params) breakdown(steps int) *Breakdown {
 	index := o.Int("step_index", 0, 0, max(0, steps-1))
 	switch given := o.Has("step_index"); {
 	case b.Attribution == "step" && !given:
-		o.fail("step_index", "is required with attribution step: an index from 0 to %d", steps-1)
+		o.Fail("step_index", "is required with attribution step: an index from 0 to %d", steps-1)
 	case b.Attribution == "step":
 		b.StepIndex = &index
 	case given:
-		o.fail("step_index", "goes with attribution step only")
+		o.Fail("step_index", "goes with attribution step only")
 	}
 	return b
 }

@@ -6,125 +6,23 @@ import (
 	"testing"
 	"time"
 
+	"github.com/maidian/maidian/pkg/calendar"
 	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/testenv"
 	"github.com/maidian/maidian/services/query/internal/columns"
 )
-
-// TestCalendarFollowsTheLocalClock walks through a year minute by minute, or by
-// five, and sees a new bucket exactly where the local date, hour or month turns.
-func TestCalendarFollowsTheLocalClock(t *testing.T) {
-	for _, name := range zones {
-		zone, err := time.LoadLocation(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, interval := range []Interval{Hour, Day, Week, Month} {
-			t.Run(name+" "+string(interval), func(t *testing.T) { follow(t, Calendar{zone, time.Sunday}, interval) })
-		}
-	}
-}
-
-// odd are moments at which the clocks of a place did what few do.
-var odd = map[string]struct{ zone, at string }{
-	"a date was skipped":                      {"Pacific/Apia", "2011-12-30T10:00:00Z"},
-	"another date was skipped":                {"Pacific/Kwajalein", "1993-08-21T12:00:00Z"},
-	"a day starts at one":                     {"America/Santiago", "2024-09-08T04:00:00Z"},
-	"a day ends an hour later":                {"America/Santiago", "2024-04-07T03:00:00Z"},
-	"a day starts at one, in the east":        {"Asia/Beirut", "2024-03-30T22:00:00Z"},
-	"midnight comes twice":                    {"Asia/Beirut", "2024-10-26T21:00:00Z"},
-	"midnight is skipped, in the south":       {"America/Sao_Paulo", "2018-11-04T03:00:00Z"},
-	"midnight comes twice, in the south":      {"America/Sao_Paulo", "2018-02-18T02:00:00Z"},
-	"half an hour forth":                      {"Asia/Pyongyang", "2018-05-04T15:00:00Z"},
-	"half an hour back":                       {"America/Caracas", "2007-12-09T07:00:00Z"},
-	"half an hour of daylight saving":         {"Australia/Lord_Howe", "2024-04-06T15:00:00Z"},
-	"a quarter of an hour":                    {"Asia/Kathmandu", "1985-12-31T18:30:00Z"},
-	"midnight comes twice, on an island":      {"Atlantic/Azores", "2024-10-27T01:00:00Z"},
-	"daylight saving ends for a month":        {"Africa/Casablanca", "2024-03-10T02:00:00Z"},
-	"an offset of half a minute":              {"Africa/Monrovia", "1972-01-07T00:44:30Z"},
-	"two hours":                               {"Antarctica/Troll", "2024-03-31T01:00:00Z"},
-	"in the night before a fast":              {"Africa/Cairo", "2014-07-31T22:00:00Z"},
-	"an ordinary change in a zone far ahead":  {"Pacific/Auckland", "2026-04-04T14:00:00Z"},
-	"an ordinary change in a zone far behind": {"America/Havana", "2026-11-01T05:00:00Z"},
-}
-
-func TestCalendarFollowsOddClocks(t *testing.T) {
-	for name, o := range odd {
-		zone, err := time.LoadLocation(o.zone)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, interval := range []Interval{Hour, Day, Week, Month} {
-			t.Run(name+", "+string(interval), func(t *testing.T) {
-				followFrom(t, Calendar{zone, time.Sunday}, interval, at(o.at)-40*day, at(o.at)+40*day)
-			})
-		}
-	}
-}
-
-func follow(t *testing.T, c Calendar, interval Interval) {
-	followFrom(t, c, interval, at("2026-01-01T00:00:00Z"), at("2026-12-31T00:00:00Z"))
-}
-
-func followFrom(t *testing.T, c Calendar, interval Interval, from, to event.Time) {
-	b, err := c.Cut(interval, from, to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	last := clockReads(c.Zone, interval, b.Starts[0])
-	step := 5 * minute
-	if b.Starts[0]%step != 0 {
-		step = 30 * second
-	}
-	for ms := b.Starts[0]; ms < b.End; ms += step {
-		n, key := b.Index(ms), clockReads(c.Zone, interval, ms)
-		start := b.Starts[n] == ms
-		if turned := key != last; turned != start && ms != b.Starts[0] {
-			t.Fatalf("at %s the local clock turns to %s: %v, a bucket starts: %v", ms, key, turned, start)
-		}
-		if c.Floor(interval, ms) != b.Starts[n] {
-			t.Fatalf("the %s of %s starts at %s, its bucket at %s", interval, ms, c.Floor(interval, ms), b.Starts[n])
-		}
-		last = key
-	}
-	if back := c.Back(interval, b.End, b.Len()); back != b.Starts[0] {
-		t.Errorf("%d back from the end is %s, want %s", b.Len(), back, b.Starts[0])
-	}
-}
-
-// clockReads names the interval that the clock on the wall shows; weeks start on Sunday.
-func clockReads(zone *time.Location, interval Interval, t event.Time) string {
-	local := t.Std().In(zone)
-	switch interval {
-	case Hour:
-		return local.Format("2006-01-02T15 -07:00")
-	case Week:
-		y, m, d := local.Date()
-		noon := time.Date(y, m, d, 12, 0, 0, 0, time.UTC)
-		return noon.AddDate(0, 0, -int(noon.Weekday())).Format(time.DateOnly)
-	case Month:
-		return local.Format("2006-01")
-	}
-	return local.Format(time.DateOnly)
-}
-
-func TestTooManyBucketsAreRefused(t *testing.T) {
-	c := Calendar{time.UTC, time.Monday}
-	if _, err := c.Cut(Hour, 0, 100_000*hour); err == nil {
-		t.Error("100,000 hours are taken")
-	}
-}
 
 // Every report that has days has those of the zone, with all that happened in
 // each of them; the hours of the day are those that its clocks showed.
 func TestReportsHaveTheDaysOfOddClocks(t *testing.T) {
-	for name, o := range odd {
+	for name, o := range testenv.OddClocks {
 		t.Run(name, func(t *testing.T) {
-			zone, err := time.LoadLocation(o.zone)
+			zone, err := time.LoadLocation(o.Zone)
 			if err != nil {
 				t.Fatal(err)
 			}
-			days := newLocalDays(zone, at(o.at)-3*day, at(o.at)+3*day)
-			v, asked := columns.FromEvents("demo", days.events), `"timezone": "`+o.zone+`", "from": "`+days.dates[0]+`", "to": "`+days.dates[len(days.dates)-1]+`"`
+			days := newLocalDays(zone, at(o.At)-3*day, at(o.At)+3*day)
+			v, asked := columns.FromEvents("demo", days.events), `"timezone": "`+o.Zone+`", "from": "`+days.dates[0]+`", "to": "`+days.dates[len(days.dates)-1]+`"`
 			days.trends(t, v, asked)
 			days.cohorts(t, v, asked)
 			days.summary(t, v, asked)
@@ -215,7 +113,7 @@ func (d *localDays) summary(t *testing.T, v *columns.View, asked string) {
 	if err != nil || sum.Hours != d.hours || sum.Overview.TotalEvents != len(d.events) {
 		t.Errorf("summary: got %v (%v), want %v", sum.Hours, err, d.hours)
 	}
-	if days := r.Calendar.countDays(sum.PreviousRange); days != len(d.dates) {
+	if days := countDays(r.Calendar, sum.PreviousRange); days != len(d.dates) {
 		t.Errorf("summary: the range before has %d days, want %d", days, len(d.dates))
 	}
 	stats, err := Stats(t.Context(), v, StatsRequest{r.Common})
@@ -229,8 +127,8 @@ func (d *localDays) summary(t *testing.T, v *columns.View, asked string) {
 	}
 }
 
-func (c Calendar) countDays(s Span) (n int) {
-	for start := s.From; start <= s.To; start = c.Next(Day, start) {
+func countDays(c calendar.Calendar, s Span) (n int) {
+	for start := s.From; start <= s.To; start = c.Next(calendar.Day, start) {
 		n++
 	}
 	return n

@@ -47,7 +47,7 @@ func ReadEvents(p *Params, env Env) (EventsRequest, error) {
 	}
 	if r.Cursor != "" {
 		if r.after = parsePlace(r.Cursor); r.after == nil {
-			p.fail("cursor", "must be the next_cursor of an earlier answer, got %q", r.Cursor)
+			p.Fail("cursor", "must be the next_cursor of an earlier answer, got %q", r.Cursor)
 		}
 	}
 	return r, p.Done()

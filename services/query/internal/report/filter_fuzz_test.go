@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/maidian/maidian/pkg/ask"
 	"github.com/maidian/maidian/pkg/csvcell"
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/services/query/internal/columns"
@@ -57,7 +58,7 @@ func FuzzFilters(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%s: %v", filters, err)
 		}
-		decoded, err := decode(filters)
+		decoded, err := ask.Decode(filters)
 		if err != nil {
 			t.Fatalf("%s was taken: %v", filters, err)
 		}
@@ -74,8 +75,9 @@ func oneFilter(properties string, which uint8, value string) string {
 		names = append(names, name)
 		return true
 	})
+	ops := ask.Ops()
 	name, _ := json.Marshal(names[int(which)/len(ops)%len(names)])
-	return `{"property":` + string(name) + `,"op":"` + string(ops[int(which)%len(ops)].name) + `","value":` + value + `}`
+	return `{"property":` + string(name) + `,"op":"` + ops[int(which)%len(ops)] + `","value":` + value + `}`
 }
 
 // sentEvent is a click with these properties, if a collector took it.

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/maidian/maidian/pkg/ask"
+	"github.com/maidian/maidian/pkg/calendar"
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/services/query/internal/columns"
 )
@@ -20,36 +22,36 @@ type FunnelRequest struct {
 	Steps []FunnelStep `json:"steps"`
 	Order string       `json:"order"`
 	Rules
-	Exclusions []Exclusion `json:"exclusions"`
-	Breakdown  *Breakdown  `json:"breakdown,omitempty"`
-	View       string      `json:"view"`
-	FromStep   *int        `json:"from_step,omitempty"` // of the view time_to_convert
-	ToStep     *int        `json:"to_step,omitempty"`
-	BinCount   int         `json:"bin_count,omitempty"` // 0: by the number of conversions
-	Interval   Interval    `json:"interval,omitempty"`  // of the view trend
-	WeekStart  string      `json:"week_start,omitempty"`
+	Exclusions []Exclusion       `json:"exclusions"`
+	Breakdown  *Breakdown        `json:"breakdown,omitempty"`
+	View       string            `json:"view"`
+	FromStep   *int              `json:"from_step,omitempty"` // of the view time_to_convert
+	ToStep     *int              `json:"to_step,omitempty"`
+	BinCount   int               `json:"bin_count,omitempty"` // 0: by the number of conversions
+	Interval   calendar.Interval `json:"interval,omitempty"`  // of the view trend
+	WeekStart  string            `json:"week_start,omitempty"`
 	Common
 }
 
 // FunnelStep is one step: which events do it, and whether it may be skipped.
 type FunnelStep struct {
-	Selector
+	ask.Selector
 	Optional bool
 }
 
 // MarshalJSON writes the step as a request has it.
 func (s FunnelStep) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
-		Event    string  `json:"event"`
-		Name     string  `json:"name,omitempty"`
-		Filters  Filters `json:"filters"`
-		Optional bool    `json:"optional"`
+		Event    string      `json:"event"`
+		Name     string      `json:"name,omitempty"`
+		Filters  ask.Filters `json:"filters"`
+		Optional bool        `json:"optional"`
 	}{s.Event, s.Name, s.Filters, s.Optional})
 }
 
 // Exclusion is an event that must not come between two steps.
 type Exclusion struct {
-	Selector
+	ask.Selector
 	FromStep int
 	ToStep   int
 }
@@ -57,11 +59,11 @@ type Exclusion struct {
 // MarshalJSON writes the exclusion as a request has it.
 func (x Exclusion) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
-		Event    string  `json:"event"`
-		Name     string  `json:"name,omitempty"`
-		Filters  Filters `json:"filters"`
-		FromStep int     `json:"from_step"`
-		ToStep   int     `json:"to_step"`
+		Event    string      `json:"event"`
+		Name     string      `json:"name,omitempty"`
+		Filters  ask.Filters `json:"filters"`
+		FromStep int         `json:"from_step"`
+		ToStep   int         `json:"to_step"`
 	}{x.Event, x.Name, x.Filters, x.FromStep, x.ToStep})
 }
 
@@ -82,7 +84,7 @@ func ReadFunnel(p *Params, env Env) (*FunnelRequest, error) {
 			p.stepsBetween(r)
 		}
 		r.WeekStart, r.Calendar.WeekStart = p.weekStart()
-		r.Interval = p.interval("interval", Day)
+		r.Interval = p.interval("interval", calendar.Day)
 	}
 	return r, p.Done()
 }
@@ -95,49 +97,49 @@ func (p *Params) funnel(env Env) *FunnelRequest {
 	r.Rules = p.rules(r.Order)
 	r.Exclusions = p.exclusions(r)
 	if len(r.Exclusions) > 0 && r.WindowFrom == "previous_step" {
-		p.fail("exclusions", "cannot go with window_from previous_step: an attempt is a first step and its window")
+		p.Fail("exclusions", "cannot go with window_from previous_step: an attempt is a first step and its window")
 	}
 	for i, s := range r.Steps {
 		if s.Optional && (i == 0 || r.Order == "unordered") {
-			p.fail("steps["+decimal(i)+"].optional", "must be false: the first step, and steps without order, cannot be skipped")
+			p.Fail("steps["+decimal(i)+"].optional", "must be false: the first step, and steps without order, cannot be skipped")
 		}
 	}
 	return r
 }
 
-func (p *Params) funnelSteps(c Calendar) []FunnelStep {
-	items := p.list("steps")
+func (p *Params) funnelSteps(c calendar.Calendar) []FunnelStep {
+	items := p.List("steps")
 	if len(items) < 2 || len(items) > maxSteps {
-		p.fail("steps", "must be a list of 2 to %d steps, got %d", maxSteps, len(items))
+		p.Fail("steps", "must be a list of 2 to %d steps, got %d", maxSteps, len(items))
 	}
 	var steps []FunnelStep
 	for i, item := range items {
 		var s FunnelStep
-		s.Selector = p.selector("steps["+decimal(i)+"]", item, c, func(o *Params) { s.Optional = o.Bool("optional", false) })
+		s.Selector = p.SelectorWith("steps["+decimal(i)+"]", item, c, func(o *ask.Params) { s.Optional = o.Bool("optional", false) })
 		steps = append(steps, s)
 	}
 	return steps
 }
 
 func (p *Params) exclusions(r *FunnelRequest) []Exclusion {
-	items := p.list("exclusions")
+	items := p.List("exclusions")
 	if len(items) > maxExclusions {
-		p.fail("exclusions", "must be at most %d, got %d", maxExclusions, len(items))
+		p.Fail("exclusions", "must be at most %d, got %d", maxExclusions, len(items))
 	}
 	exclusions := []Exclusion{}
 	last := max(1, len(r.Steps)-1)
 	for i, item := range items {
 		name := "exclusions[" + decimal(i) + "]"
 		x := Exclusion{ToStep: last}
-		x.Selector = p.selector(name, item, r.Calendar, func(o *Params) {
+		x.Selector = p.SelectorWith(name, item, r.Calendar, func(o *ask.Params) {
 			x.FromStep = o.Int("from_step", 0, 0, last-1)
 			x.ToStep = o.Int("to_step", last, 1, last)
 		})
 		if x.FromStep >= x.ToStep {
-			p.fail(name+".from_step", "must be below to_step, got %d and %d", x.FromStep, x.ToStep)
+			p.Fail(name+".from_step", "must be below to_step, got %d and %d", x.FromStep, x.ToStep)
 		}
 		if r.Order == "unordered" && (x.FromStep != 0 || x.ToStep != last) {
-			p.fail(name+".from_step", "must be 0 and to_step %d without order: there the whole funnel is excluded", last)
+			p.Fail(name+".from_step", "must be 0 and to_step %d without order: there the whole funnel is excluded", last)
 		}
 		exclusions = append(exclusions, x)
 	}
@@ -149,7 +151,7 @@ func (p *Params) stepsBetween(r *FunnelRequest) {
 	last := max(1, len(r.Steps)-1)
 	from, to := p.Int("from_step", 0, 0, last-1), p.Int("to_step", last, 1, last)
 	if from >= to {
-		p.fail("from_step", "must be below to_step, got %d and %d", from, to)
+		p.Fail("from_step", "must be below to_step, got %d and %d", from, to)
 	}
 	r.FromStep, r.ToStep = &from, &to
 }
@@ -305,7 +307,7 @@ type funnel struct {
 }
 
 func (r *FunnelRequest) open(ctx context.Context, v *columns.View) (*funnel, error) {
-	selectors := make([]Selector, 0, len(r.Steps)+len(r.Exclusions))
+	selectors := make([]ask.Selector, 0, len(r.Steps)+len(r.Exclusions))
 	for _, s := range r.Steps {
 		selectors = append(selectors, s.Selector)
 	}
@@ -333,7 +335,7 @@ func (r *FunnelRequest) open(ctx context.Context, v *columns.View) (*funnel, err
 		}
 	}
 	if f.plan.order == strict {
-		all := src.selectWhere(Selector{Event: AnyEvent}, r.Filters)
+		all := src.selectWhere(ask.Selector{Event: ask.AnyEvent}, r.Filters)
 		f.between = &all
 	}
 	if r.Breakdown != nil {
@@ -737,7 +739,7 @@ func count(is bool) int {
 	return 0
 }
 
-func startBuckets(find *finder, hits []hit, buckets *Buckets) []int {
+func startBuckets(find *finder, hits []hit, buckets *calendar.Buckets) []int {
 	var found []int
 	find.entries(hits, func(at event.Time) {
 		if n := buckets.Index(at); len(found) == 0 || found[len(found)-1] != n {
@@ -747,7 +749,7 @@ func startBuckets(find *finder, hits []hit, buckets *Buckets) []int {
 	return found
 }
 
-func (f *funnel) trendRows(buckets *Buckets, entered, converted []int) []TrendRow {
+func (f *funnel) trendRows(buckets *calendar.Buckets, entered, converted []int) []TrendRow {
 	rows := make([]TrendRow, buckets.Len())
 	for n, label := range buckets.Labels() {
 		over := buckets.EndOf(n)-1+f.plan.reach() < f.request.Now
@@ -780,12 +782,12 @@ func ReadFunnelUsers(p *Params, env Env) (*FunnelUsersRequest, error) {
 	r := &FunnelUsersRequest{FunnelRequest: p.funnel(env)}
 	p.shapeOfFunnel(r.FunnelRequest)
 	if !p.Has("step") {
-		p.fail("step", "is required: the index of a step, from 0")
+		p.Fail("step", "is required: the index of a step, from 0")
 	}
 	r.Step = p.Int("step", 0, 0, max(1, len(r.Steps)-1))
 	r.Dropped = p.Bool("dropped", false)
 	if r.Dropped && r.Step == 0 {
-		p.fail("step", "must be 1 or more with dropped: nobody is lost before the first step")
+		p.Fail("step", "must be 1 or more with dropped: nobody is lost before the first step")
 	}
 	r.Limit = p.Int("limit", 100, 1, 10_000)
 	r.Cursor = p.String("cursor", "")
@@ -796,7 +798,7 @@ func ReadFunnelUsers(p *Params, env Env) (*FunnelUsersRequest, error) {
 // funnel, so that its body can be sent on as it is.
 func (p *Params) shapeOfFunnel(r *FunnelRequest) {
 	for _, name := range []string{"view", "breakdown", "from_step", "to_step", "bin_count", "interval", "week_start"} {
-		p.get(name)
+		p.Get(name)
 	}
 	r.View = "steps"
 }
@@ -993,7 +995,7 @@ func (f *funnel) why(c *chain, hits []hit, end event.Time, a *FunnelExplainAnswe
 		return fmt.Sprintf("an excluded event at %s stopped the attempt", end)
 	}
 	if f.plan.order == unordered {
-		return fmt.Sprintf("no window of %s has more than %d different steps", durationText(f.plan.window), c.depth)
+		return fmt.Sprintf("no window of %s has more than %d different steps", ask.DurationText(f.plan.window), c.depth)
 	}
 	return f.whyNotNext(c, hits)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/maidian/maidian/pkg/ask"
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/services/query/internal/columns"
 )
@@ -46,7 +47,7 @@ func (f *funnel) kernel() *kernel {
 	if f.request.Unit.Kind != UserUnit || p.order != ordered || p.optional != 0 || len(p.exclusions) > 0 || !p.common() || f.touch != nil && !f.touch.once() {
 		return nil
 	}
-	types := map[string]bool{AnyEvent: true}
+	types := map[string]bool{ask.AnyEvent: true}
 	for _, s := range f.stepEvents {
 		if types[s.event] {
 			return nil

@@ -3,6 +3,8 @@ package report
 import (
 	"context"
 
+	"github.com/maidian/maidian/pkg/ask"
+	"github.com/maidian/maidian/pkg/calendar"
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/services/query/internal/columns"
 )
@@ -17,18 +19,18 @@ import (
 //
 // The range is widened to whole intervals.
 type LifecycleRequest struct {
-	Event     Selector `json:"event"`
-	Interval  Interval `json:"interval"`
-	WeekStart string   `json:"week_start"`
+	Event     ask.Selector      `json:"event"`
+	Interval  calendar.Interval `json:"interval"`
+	WeekStart string            `json:"week_start"`
 	Common
-	buckets *Buckets // with the interval before the range as the first
+	buckets *calendar.Buckets // with the interval before the range as the first
 }
 
 // ReadLifecycle reads the request of POST lifecycle.
 func ReadLifecycle(p *Params, env Env) (*LifecycleRequest, error) {
 	r := &LifecycleRequest{Common: p.Common(env)}
-	r.Event = p.Selector("event", AnyEvent, r.Calendar)
-	r.Interval = p.interval("interval", Day)
+	r.Event = p.Selector("event", ask.AnyEvent, r.Calendar)
+	r.Interval = p.interval("interval", calendar.Day)
 	r.WeekStart, r.Calendar.WeekStart = p.weekStart()
 	if err := p.Done(); err != nil {
 		return nil, err

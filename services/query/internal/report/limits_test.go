@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/maidian/maidian/pkg/calendar"
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/fault"
 	"github.com/maidian/maidian/services/query/internal/columns"
@@ -189,7 +190,7 @@ func TestASearchEndsInTheMiddleOfAnActor(t *testing.T) {
 			t.Errorf("order %d: %d units of work were done, want it to end at the third check", order, f.work)
 		}
 	}
-	w := walker{ctx: endsAt(2), request: &RetentionRequest{Cohort: "recurring", Intervals: 1, Mode: "on", periods: &Buckets{End: forever}}}
+	w := walker{ctx: endsAt(2), request: &RetentionRequest{Cohort: "recurring", Intervals: 1, Mode: "on", periods: &calendar.Buckets{End: forever}}}
 	for i := range 100 {
 		w.request.periods.Starts = append(w.request.periods.Starts, event.Time(2000*i))
 	}

@@ -7,6 +7,8 @@ import (
 	"sort"
 	"strconv"
 
+	"github.com/maidian/maidian/pkg/ask"
+	"github.com/maidian/maidian/pkg/calendar"
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/services/query/internal/columns"
 )
@@ -23,11 +25,11 @@ import (
 //     after start.
 //   - Items with equal times stand in the order of their names.
 type PathsRequest struct {
-	Start *Selector `json:"start,omitempty"`
-	End   *Selector `json:"end,omitempty"`
-	By    string    `json:"by"`
-	Steps int       `json:"steps"` // most items of a path
-	Limit int       `json:"limit"` // most edges of the answer
+	Start *ask.Selector `json:"start,omitempty"`
+	End   *ask.Selector `json:"end,omitempty"`
+	By    string        `json:"by"`
+	Steps int           `json:"steps"` // most items of a path
+	Limit int           `json:"limit"` // most edges of the answer
 	Common
 }
 
@@ -41,18 +43,18 @@ func ReadPaths(p *Params, env Env) (*PathsRequest, error) {
 	r := &PathsRequest{Common: p.Common(env)}
 	r.Start, r.End = p.optionalSelector("start", r.Calendar), p.optionalSelector("end", r.Calendar)
 	if r.By = pagePath; p.Has("by") {
-		r.By = p.property("by")
+		r.By = p.Property("by")
 	}
 	r.Steps = p.Int("steps", 5, 2, 20)
 	r.Limit = p.Int("limit", 50, 1, 10_000)
 	return r, p.Done()
 }
 
-func (p *Params) optionalSelector(name string, c Calendar) *Selector {
+func (p *Params) optionalSelector(name string, c calendar.Calendar) *ask.Selector {
 	if !p.Has(name) {
 		return nil
 	}
-	return ptr(p.Selector(name, AnyEvent, c))
+	return ptr(p.Selector(name, ask.AnyEvent, c))
 }
 
 // PathsAnswer is the answer of POST paths, most users first.
@@ -120,18 +122,18 @@ type ways struct {
 }
 
 func (r *PathsRequest) open(ctx context.Context, v *columns.View) (*ways, error) {
-	item := Selector{Event: AnyEvent}
+	item := ask.Selector{Event: ask.AnyEvent}
 	switch r.By {
 	case pagePath:
-		item = Selector{Event: "page_view", Filters: Filters{present(pagePath)}}
+		item = ask.Selector{Event: "page_view", Filters: ask.Filters{present(pagePath)}}
 	case eventType:
 	default:
-		item.Filters = Filters{present(r.By)}
+		item.Filters = ask.Filters{present(r.By)}
 	}
-	selectors := []Selector{item}
-	for _, s := range []*Selector{r.End, r.Start} {
+	selectors := []ask.Selector{item}
+	for _, s := range []*ask.Selector{r.End, r.Start} {
 		if s == nil {
-			s = &Selector{Event: ""} // matches nothing: event types are never empty
+			s = &ask.Selector{Event: ""} // matches nothing: event types are never empty
 		}
 		selectors = append(selectors, *s)
 	}
@@ -154,8 +156,8 @@ func (r *PathsRequest) open(ctx context.Context, v *columns.View) (*ways, error)
 	return w, nil
 }
 
-func present(property string) Filter {
-	return Filter{Property: property, Op: "exists", match: func(v event.Value) bool { return v.Kind != event.Absent }}
+func present(property string) ask.Filter {
+	return ask.Exists(property)
 }
 
 func (w *ways) numberTypes() {

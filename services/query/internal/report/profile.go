@@ -75,7 +75,7 @@ func ReadProfile(p *Params, env Env) (ProfileRequest, error) {
 	}
 	if r.Cursor != "" {
 		if r.after = parsePlace(r.Cursor); r.after == nil {
-			p.fail("cursor", "must be the next_cursor of an earlier answer, got %q", r.Cursor)
+			p.Fail("cursor", "must be the next_cursor of an earlier answer, got %q", r.Cursor)
 		}
 	}
 	return r, p.Done()

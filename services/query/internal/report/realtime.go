@@ -36,7 +36,7 @@ const (
 func ReadRealtime(p *Params, env Env) (RealtimeRequest, error) {
 	r := RealtimeRequest{Common: Common{Now: env.Now, Limits: env.limits(), From: env.Now - hour + 1, To: env.Now + ahead}}
 	r.Timezone, r.Calendar.Zone = p.timezone(env)
-	r.Filters = p.filters("filters", r.Calendar)
+	r.Filters = p.Filters("filters", r.Calendar)
 	r.Unit = p.unit()
 	r.Limit = p.Int("limit", 10, 1, 1000)
 	return r, p.Done()

@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 
+	"github.com/maidian/maidian/pkg/ask"
+	"github.com/maidian/maidian/pkg/calendar"
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/services/query/internal/columns"
 )
@@ -52,10 +54,10 @@ func ReadRecommend(p *Params, env Env) (RecommendRequest, error) {
 		Limit:     p.Int("limit", 10, 1, 1000),
 	}
 	if open {
-		r.From = r.Calendar.Back(Day, r.Calendar.Floor(Day, r.To), recommendDays-1)
+		r.From = r.Calendar.Back(calendar.Day, r.Calendar.Floor(calendar.Day, r.To), recommendDays-1)
 	}
 	if r.ProductID != "" && r.UserID != "" {
-		p.fail("user_id", "goes without product_id: give one of them")
+		p.Fail("user_id", "goes without product_id: give one of them")
 	}
 	return r, p.Done()
 }
@@ -154,7 +156,7 @@ func productOf(v event.Value) []string {
 	if v.Kind != event.String && v.Kind != event.Numeric {
 		return nil
 	}
-	return []string{textOf(v)}
+	return []string{ask.Text(v)}
 }
 
 // productsIn are the products of a purchase's items.
@@ -162,7 +164,7 @@ func productsIn(v event.Value) (products []string) {
 	if v.Kind != event.Compound {
 		return nil
 	}
-	decoded, _ := decode(v.Text)
+	decoded, _ := ask.Decode(v.Text)
 	items, _ := decoded.([]any)
 	for _, item := range items {
 		object, _ := item.(map[string]any)

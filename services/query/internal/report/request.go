@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/maidian/maidian/pkg/ask"
+	"github.com/maidian/maidian/pkg/calendar"
 	"github.com/maidian/maidian/pkg/event"
 )
 
@@ -21,14 +23,14 @@ type Env struct {
 // Common are the parameters that every report takes. Its JSON form is part of
 // the answer's "query": sent again, it asks the same.
 type Common struct {
-	From     event.Time `json:"from"` // inclusive
-	To       event.Time `json:"to"`   // inclusive
-	Timezone string     `json:"timezone"`
-	Filters  Filters    `json:"filters"`
-	Unit     Unit       `json:"unit"`
-	Calendar Calendar   `json:"-"`
-	Now      event.Time `json:"-"`
-	Limits   Limits     `json:"-"`
+	From     event.Time        `json:"from"` // inclusive
+	To       event.Time        `json:"to"`   // inclusive
+	Timezone string            `json:"timezone"`
+	Filters  ask.Filters       `json:"filters"`
+	Unit     Unit              `json:"unit"`
+	Calendar calendar.Calendar `json:"-"`
+	Now      event.Time        `json:"-"`
+	Limits   Limits            `json:"-"`
 }
 
 // defined adds to a report's own words those that are the same for all.
@@ -62,7 +64,7 @@ const maxDays = 36_525
 // Common reads from, to, days, timezone, filters and unit.
 func (p *Params) Common(env Env) Common {
 	c := p.timeRange(env)
-	c.Filters = p.filters("filters", c.Calendar)
+	c.Filters = p.Filters("filters", c.Calendar)
 	c.Unit = p.unit()
 	return c
 }
@@ -70,7 +72,7 @@ func (p *Params) Common(env Env) Common {
 // Range reads from, to, days, timezone and filters: for reports that count nothing by unit.
 func (p *Params) Range(env Env) Common {
 	c := p.timeRange(env)
-	c.Filters = p.filters("filters", c.Calendar)
+	c.Filters = p.Filters("filters", c.Calendar)
 	return c
 }
 
@@ -78,7 +80,7 @@ func (p *Params) Range(env Env) Common {
 func (p *Params) Span(env Env) Common { return p.timeRange(env) }
 
 func (p *Params) timeRange(env Env) Common {
-	c := Common{Now: env.Now, Limits: env.limits(), Calendar: Calendar{Zone: time.UTC, WeekStart: time.Monday}, Unit: Unit{Kind: UserUnit}}
+	c := Common{Now: env.Now, Limits: env.limits(), Calendar: calendar.Calendar{Zone: time.UTC, WeekStart: time.Monday}, Unit: Unit{Kind: UserUnit}}
 	c.Timezone, c.Calendar.Zone = p.timezone(env)
 	c.From, c.To = p.span(c.Calendar, env.Now, defaultDays)
 	return c
@@ -92,7 +94,7 @@ func (p *Params) timezone(env Env) (string, *time.Location) {
 	name := p.String("timezone", fallback)
 	zone, err := time.LoadLocation(name)
 	if err != nil || name == "" || name == "Local" {
-		p.fail("timezone", `must be an IANA name such as "Europe/Berlin" or "UTC", got %q`, name)
+		p.Fail("timezone", `must be an IANA name such as "Europe/Berlin" or "UTC", got %q`, name)
 		return "UTC", time.UTC
 	}
 	return name, zone
@@ -100,26 +102,26 @@ func (p *Params) timezone(env Env) (string, *time.Location) {
 
 // span is the range: from and to; or the days that end with to (today when it
 // is missing); or from until today.
-func (p *Params) span(c Calendar, now event.Time, missing int) (from, to event.Time) {
+func (p *Params) span(c calendar.Calendar, now event.Time, missing int) (from, to event.Time) {
 	days := p.Int("days", missing, 1, maxDays)
-	first, _, hasFrom := p.moment("from", c)
-	_, last, hasTo := p.moment("to", c)
+	first, _, hasFrom := p.Moment("from", c)
+	_, last, hasTo := p.Moment("to", c)
 	if !hasTo {
-		last = c.Next(Day, c.Floor(Day, now)) - 1
+		last = c.Next(calendar.Day, c.Floor(calendar.Day, now)) - 1
 	}
 	if !hasFrom {
 		y, m, d := last.Std().In(c.Zone).Date()
 		first = c.StartOfDate(y, m, d-days+1)
 	} else if p.Has("days") {
-		p.fail("days", `counts back from "to"; give either days or from`)
+		p.Fail("days", `counts back from "to"; give either days or from`)
 	}
 	switch {
 	case hasFrom && first > last && !hasTo:
-		p.fail("from", "must not be after today, got %s", first)
+		p.Fail("from", "must not be after today, got %s", first)
 	case first > last:
-		p.fail("from", "must not be after to: %s is after %s", first, last)
+		p.Fail("from", "must not be after to: %s is after %s", first, last)
 	case last-first > maxDays*day:
-		p.fail("from", "must be at most %d days before to", maxDays)
+		p.Fail("from", "must be at most %d days before to", maxDays)
 	}
 	return first, last
 }
@@ -134,8 +136,8 @@ func (p *Params) weekStart() (string, time.Weekday) {
 }
 
 // interval reads the length of buckets.
-func (p *Params) interval(name string, missing Interval) Interval {
-	return Interval(p.OneOf(name, string(missing), string(Hour), string(Day), string(Week), string(Month)))
+func (p *Params) interval(name string, missing calendar.Interval) calendar.Interval {
+	return calendar.Interval(p.OneOf(name, string(missing), string(calendar.Hour), string(calendar.Day), string(calendar.Week), string(calendar.Month)))
 }
 
 // UnitKind says whose events belong together.
@@ -176,7 +178,7 @@ func (u Unit) words() string {
 }
 
 func (p *Params) unit() Unit {
-	switch v := p.get("unit").(type) {
+	switch v := p.Get("unit").(type) {
 	case nil:
 		return Unit{}
 	case string:
@@ -187,22 +189,10 @@ func (p *Params) unit() Unit {
 			return Unit{Kind: SessionUnit}
 		}
 	case map[string]any:
-		o := p.child("unit", v)
-		defer o.close()
-		return Unit{Kind: PropertyUnit, Property: o.property("property")}
+		o := p.Child("unit", v)
+		defer o.Close()
+		return Unit{Kind: PropertyUnit, Property: o.Property("property")}
 	}
-	p.fail("unit", `must be "user", "session" or {"property": "<name>"}, got %s`, describe(p.values["unit"]))
+	p.Fail("unit", `must be "user", "session" or {"property": "<name>"}, got %s`, ask.Describe(p.Get("unit")))
 	return Unit{}
-}
-
-// property reads the name of an event field or property.
-func (p *Params) property(name string) string {
-	s := p.Required(name, `the name of an event field ("page_path") or of a property ("plan", "properties.plan")`)
-	switch {
-	case s == "properties":
-		p.fail(name, `must name one property, such as "properties.plan"`)
-	case len(s) > 300:
-		p.fail(name, "must have 300 bytes or less, got %d", len(s))
-	}
-	return s
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/maidian/maidian/pkg/ask"
+	"github.com/maidian/maidian/pkg/calendar"
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/fault"
 	"github.com/maidian/maidian/services/query/internal/columns"
@@ -19,20 +21,20 @@ import (
 // The range is widened to whole periods: a "to" in the middle of a day, or a
 // "from", still means the whole day.
 type RetentionRequest struct {
-	StartEvent     Selector   `json:"start_event"`
-	ReturnEvent    Selector   `json:"return_event"`
-	StartFilters   Filters    `json:"start_filters"`
-	ReturnFilters  Filters    `json:"return_filters"`
-	Period         Interval   `json:"period"`
-	Intervals      int        `json:"intervals"`
-	Cohort         string     `json:"cohort"`
-	Mode           string     `json:"mode"`
-	Window         string     `json:"window"`
-	MinOccurrences int        `json:"min_occurrences"`
-	WeekStart      string     `json:"week_start"`
-	Breakdown      *Breakdown `json:"breakdown,omitempty"`
+	StartEvent     ask.Selector      `json:"start_event"`
+	ReturnEvent    ask.Selector      `json:"return_event"`
+	StartFilters   ask.Filters       `json:"start_filters"`
+	ReturnFilters  ask.Filters       `json:"return_filters"`
+	Period         calendar.Interval `json:"period"`
+	Intervals      int               `json:"intervals"`
+	Cohort         string            `json:"cohort"`
+	Mode           string            `json:"mode"`
+	Window         string            `json:"window"`
+	MinOccurrences int               `json:"min_occurrences"`
+	WeekStart      string            `json:"week_start"`
+	Breakdown      *Breakdown        `json:"breakdown,omitempty"`
 	Common
-	periods *Buckets
+	periods *calendar.Buckets
 }
 
 const (
@@ -54,11 +56,11 @@ func ReadRetention(p *Params, env Env) (*RetentionRequest, error) {
 // retention reads what both retention routes share.
 func (p *Params) retention(env Env) (*RetentionRequest, error) {
 	r := &RetentionRequest{Common: p.Common(env)}
-	r.StartEvent = p.Selector("start_event", AnyEvent, r.Calendar)
-	r.ReturnEvent = p.Selector("return_event", AnyEvent, r.Calendar)
-	r.StartFilters = p.filters("start_filters", r.Calendar)
-	r.ReturnFilters = p.filters("return_filters", r.Calendar)
-	r.Period = p.interval("period", Day)
+	r.StartEvent = p.Selector("start_event", ask.AnyEvent, r.Calendar)
+	r.ReturnEvent = p.Selector("return_event", ask.AnyEvent, r.Calendar)
+	r.StartFilters = p.Filters("start_filters", r.Calendar)
+	r.ReturnFilters = p.Filters("return_filters", r.Calendar)
+	r.Period = p.interval("period", calendar.Day)
 	r.Intervals = p.Int("intervals", defaultIntervals, 1, maxIntervals)
 	r.Cohort = p.OneOf("cohort", "recurring", "recurring", "first_time", "first_ever")
 	r.Mode = p.OneOf("mode", "on", "on", "on_or_after")
@@ -69,8 +71,8 @@ func (p *Params) retention(env Env) (*RetentionRequest, error) {
 		last := r.Calendar.Floor(r.Period, r.To)
 		r.From = r.Calendar.Back(r.Period, last, r.Intervals-1)
 	}
-	if p.failed.err != nil {
-		return nil, p.failed.err
+	if err := p.Mistake(); err != nil {
+		return nil, err
 	}
 	return r, r.widen()
 }
@@ -139,7 +141,7 @@ func (r *RetentionRequest) definition() Definition {
 	}[r.Cohort]
 	d.Interval = map[string]string{
 		"calendar": "periods of one " + string(r.Period) + " of the calendar after the cohort's; weeks start on " + r.WeekStart,
-		"rolling":  "stretches of " + durationText(r.Period.Length()) + " from the unit's own first start event in the period",
+		"rolling":  "stretches of " + ask.DurationText(r.Period.Length()) + " from the unit's own first start event in the period",
 	}[r.Window]
 	d.Mode = map[string]string{
 		"on":          "with return events in that interval",
@@ -176,7 +178,7 @@ func (r *RetentionRequest) open(ctx context.Context, v *columns.View) (*retentio
 	start, back := r.StartEvent, r.ReturnEvent
 	start.Filters = slices.Concat(start.Filters, r.StartFilters)
 	back.Filters = slices.Concat(back.Filters, r.ReturnFilters)
-	unfiltered := Selector{Event: start.Event, Name: start.Name}
+	unfiltered := ask.Selector{Event: start.Event, Name: start.Name}
 	names := propertiesOf(r.Filters, start, back, unfiltered)
 	if r.Breakdown != nil {
 		names = append(names, r.Breakdown.Property)
@@ -555,10 +557,10 @@ func ReadRetentionUsers(p *Params, env Env) (*RetentionUsersRequest, error) {
 		return nil, err
 	}
 	r := &RetentionUsersRequest{RetentionRequest: base}
-	p.get("breakdown") // may stand, so that the body of POST retention can be sent on; it does not matter here
+	p.Get("breakdown") // may stand, so that the body of POST retention can be sent on; it does not matter here
 	last := max(0, r.periods.Len()-1)
 	if !p.Has("cohort_index") {
-		p.fail("cohort_index", "is required: the row of the cohort, from 0 to %d", last)
+		p.Fail("cohort_index", "is required: the row of the cohort, from 0 to %d", last)
 	}
 	r.CohortIndex = p.Int("cohort_index", 0, 0, last)
 	if p.Has("interval") {

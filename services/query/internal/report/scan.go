@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/maidian/maidian/pkg/ask"
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/fault"
 	"github.com/maidian/maidian/services/query/internal/columns"
@@ -108,20 +109,20 @@ type matcher struct {
 type node struct {
 	and, or []node
 	not     *node
-	columns []*columns.Column // by day
-	yes     []bool            // by code
-	moment  predicate         // for the timestamp
+	columns []*columns.Column        // by day
+	yes     []bool                   // by code
+	moment  func(v event.Value) bool // for the timestamp
 }
 
 // compile makes a matcher, or nil when there is nothing to check.
-func (s *source) compile(fs Filters) *matcher {
+func (s *source) compile(fs ask.Filters) *matcher {
 	if len(fs) == 0 {
 		return nil
 	}
 	return &matcher{source: s, nodes: s.nodes(fs)}
 }
 
-func (s *source) nodes(fs []Filter) []node {
+func (s *source) nodes(fs []ask.Filter) []node {
 	nodes := make([]node, len(fs))
 	for i, f := range fs {
 		switch {
@@ -130,18 +131,18 @@ func (s *source) nodes(fs []Filter) []node {
 		case f.Or != nil:
 			nodes[i].or = s.nodes(f.Or)
 		case f.Not != nil:
-			nodes[i].not = &s.nodes([]Filter{*f.Not})[0]
+			nodes[i].not = &s.nodes([]ask.Filter{*f.Not})[0]
 		case f.Property == timestampField:
-			nodes[i].moment = f.match
+			nodes[i].moment = f.Match
 		default:
 			nodes[i].columns = s.columns[f.Property]
-			nodes[i].yes = tabulate(f.match, s.values(f.Property))
+			nodes[i].yes = tabulate(f.Match, s.values(f.Property))
 		}
 	}
 	return nodes
 }
 
-func tabulate(match predicate, values []event.Value) []bool {
+func tabulate(match func(v event.Value) bool, values []event.Value) []bool {
 	yes := make([]bool, len(values))
 	for code, v := range values {
 		yes[code] = match(v)
@@ -233,19 +234,21 @@ type selection struct {
 }
 
 // selectWhere makes a selector ready, with filters that hold for every event of the query.
-func (s *source) selectWhere(sel Selector, common Filters) selection {
-	return selection{sel.Event, s.compile(slices.Concat(common, sel.conditions()))}
+func (s *source) selectWhere(sel ask.Selector, common ask.Filters) selection {
+	return selection{sel.Event, s.compile(slices.Concat(common, sel.Conditions()))}
 }
 
-func (s selection) reads(eventType string) bool { return s.event == AnyEvent || s.event == eventType }
+func (s selection) reads(eventType string) bool {
+	return s.event == ask.AnyEvent || s.event == eventType
+}
 
 // propertiesOf are the names that the filters of a query and its selectors look at.
-func propertiesOf(common Filters, selectors ...Selector) []string {
+func propertiesOf(common ask.Filters, selectors ...ask.Selector) []string {
 	var names []string
 	add := func(name string) { names = append(names, name) }
-	common.properties(add)
+	common.Properties(add)
 	for _, sel := range selectors {
-		sel.conditions().properties(add)
+		sel.Conditions().Properties(add)
 	}
 	return names
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/maidian/maidian/pkg/ask"
 	"github.com/maidian/maidian/pkg/event"
 )
 
@@ -26,7 +27,7 @@ type Rules struct {
 type period event.Time
 
 // MarshalJSON writes the duration so that it reads back as the same.
-func (p period) MarshalJSON() ([]byte, error) { return json.Marshal(durationText(event.Time(p))) }
+func (p period) MarshalJSON() ([]byte, error) { return json.Marshal(ask.DurationText(event.Time(p))) }
 
 // ownRules hold where neither the request nor its semantics say otherwise.
 func ownRules() Rules {
@@ -64,7 +65,7 @@ func (p *Params) rules(order string) Rules {
 	if p.Has("semantics") {
 		r = rulesOf(p.OneOf("semantics", "posthog", "posthog", "mixpanel", "clickhouse", "umami"))
 	}
-	r.Window = period(p.duration("window", durationText(event.Time(r.Window)), maxWindow))
+	r.Window = period(p.Duration("window", ask.DurationText(event.Time(r.Window)), maxWindow))
 	r.Entry = p.OneOf("entry", r.Entry, "any", "first")
 	r.RangeOf = p.OneOf("range_of", r.RangeOf, "chain", "entry")
 	if order == "unordered" {
@@ -91,9 +92,9 @@ func (p *Params) grace(r Rules) period {
 		}
 		return r.Grace
 	}
-	d, ok := p.parseDuration(p.get("grace"))
+	d, ok := p.ParseDuration(p.Get("grace"))
 	if !ok || d < 0 || d > maxGrace {
-		p.fail("grace", `must be a number of seconds or text such as "2s", from 0 to %s, got %s`, durationText(maxGrace), describe(p.get("grace")))
+		p.Fail("grace", `must be a number of seconds or text such as "2s", from 0 to %s, got %s`, ask.DurationText(maxGrace), ask.Describe(p.Get("grace")))
 		return 0
 	}
 	return period(d)
@@ -107,14 +108,14 @@ func (p *Params) checkRules(r *Rules, order string) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(other)) {
 		if other[name] && order != "ordered" {
-			p.fail(name, "goes with order ordered only, not with %s", order)
+			p.Fail(name, "goes with order ordered only, not with %s", order)
 		}
 	}
 	switch {
 	case r.ExclusionEffect == "stop" && order == "unordered":
-		p.fail("exclusion_effect", "must be void without order: the unit then keeps the first step and goes no further")
+		p.Fail("exclusion_effect", "must be void without order: the unit then keeps the first step and goes no further")
 	case r.Grace > 0 && r.Ties == "increasing":
-		p.fail("grace", "cannot go with ties increasing: one lets steps come earlier, the other makes them come later")
+		p.Fail("grace", "cannot go with ties increasing: one lets steps come earlier, the other makes them come later")
 	}
 }
 
@@ -133,9 +134,9 @@ func (r *Rules) define(d *Definition, order string) {
 	if r.Semantics != "" {
 		d.Semantics = "the rules of " + systemNames[r.Semantics] + ", but for those that the request names itself"
 	}
-	d.Window = durationText(event.Time(r.Window)) + " from the first step of a chain, its end included"
+	d.Window = ask.DurationText(event.Time(r.Window)) + " from the first step of a chain, its end included"
 	if r.WindowFrom == "previous_step" {
-		d.Window = durationText(event.Time(r.Window)) + " from each step to the next, its end included"
+		d.Window = ask.DurationText(event.Time(r.Window)) + " from each step to the next, its end included"
 	}
 	if r.RangeOf == "entry" {
 		d.Range += "; only first steps have to lie there, later ones may follow while the window runs"
@@ -156,7 +157,7 @@ func (r *Rules) ties() string {
 	case r.Ties == "increasing":
 		words = "each step is later than the one before it; events with equal timestamps do not follow each other"
 	case r.Grace > 0:
-		words = "steps may come up to " + durationText(event.Time(r.Grace)) + " before the step that they follow"
+		words = "steps may come up to " + ask.DurationText(event.Time(r.Grace)) + " before the step that they follow"
 	}
 	if r.EventUse == "many" {
 		return words + "; one event may serve several steps"

@@ -5,6 +5,8 @@ import (
 	"context"
 	"slices"
 
+	"github.com/maidian/maidian/pkg/ask"
+	"github.com/maidian/maidian/pkg/calendar"
 	"github.com/maidian/maidian/services/query/internal/columns"
 )
 
@@ -41,7 +43,7 @@ func ReadStats(p *Params, env Env) (StatsRequest, error) {
 
 // Stats counts the events of a range by type, most frequent first, and by day.
 func Stats(ctx context.Context, v *columns.View, r StatsRequest) (*StatsAnswer, error) {
-	buckets, err := r.Calendar.Cut(Day, r.From, r.To)
+	buckets, err := r.Calendar.Cut(calendar.Day, r.From, r.To)
 	if err != nil {
 		return nil, err
 	}
@@ -106,13 +108,13 @@ func (s *source) typeNames() []string {
 }
 
 // dayStats counts by day of a time zone.
-func (r *reading) dayStats(ctx context.Context, b *Buckets) ([]DayStat, error) {
+func (r *reading) dayStats(ctx context.Context, b *calendar.Buckets) ([]DayStat, error) {
 	stats, pieces := make([]DayStat, b.Len()), r.pieces(b.Starts)
 	labels := b.Labels()
 	return stats, parallel(ctx, len(stats), func(ctx context.Context, i int) error {
 		var err error
 		stats[i].Date = labels[i]
-		stats[i].Count, stats[i].Users, err = r.tally(ctx, selection{event: AnyEvent}, inBucket(pieces, i))
+		stats[i].Count, stats[i].Users, err = r.tally(ctx, selection{event: ask.AnyEvent}, inBucket(pieces, i))
 		return err
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"math/bits"
 
+	"github.com/maidian/maidian/pkg/ask"
+	"github.com/maidian/maidian/pkg/calendar"
 	"github.com/maidian/maidian/services/query/internal/columns"
 )
 
@@ -11,18 +13,18 @@ import (
 // 1, 2, … of the range's intervals. With interval_count n, n intervals count as
 // one, from the first on; the last may be shorter.
 type StickinessRequest struct {
-	Event         Selector `json:"event"`
-	Interval      Interval `json:"interval"`
-	IntervalCount int      `json:"interval_count"`
-	WeekStart     string   `json:"week_start"`
+	Event         ask.Selector      `json:"event"`
+	Interval      calendar.Interval `json:"interval"`
+	IntervalCount int               `json:"interval_count"`
+	WeekStart     string            `json:"week_start"`
 	Common
 }
 
 // ReadStickiness reads the request of POST stickiness.
 func ReadStickiness(p *Params, env Env) (*StickinessRequest, error) {
 	r := &StickinessRequest{Common: p.Common(env)}
-	r.Event = p.Selector("event", AnyEvent, r.Calendar)
-	r.Interval = p.interval("interval", Day)
+	r.Event = p.Selector("event", ask.AnyEvent, r.Calendar)
+	r.Interval = p.interval("interval", calendar.Day)
 	r.IntervalCount = p.Int("interval_count", 1, 1, 1000)
 	r.WeekStart, r.Calendar.WeekStart = p.weekStart()
 	return r, p.Done()
@@ -42,7 +44,7 @@ func Stickiness(ctx context.Context, v *columns.View, r *StickinessRequest) (*St
 	if err != nil {
 		return nil, err
 	}
-	buckets = buckets.group(r.IntervalCount)
+	buckets = buckets.Group(r.IntervalCount)
 	src, err := open(ctx, v, r.From, r.To, r.Unit.needs(propertiesOf(r.Filters, r.Event)...))
 	if err != nil {
 		return nil, err
@@ -67,7 +69,7 @@ func Stickiness(ctx context.Context, v *columns.View, r *StickinessRequest) (*St
 
 // stickiness is a request with what it reads.
 type stickiness struct {
-	buckets *Buckets
+	buckets *calendar.Buckets
 	source  *source
 	actors  *actors
 	event   selection
@@ -112,7 +114,7 @@ func (k *stickiness) follow(ctx context.Context) ([]int, error) {
 }
 
 // activeIn is the number of buckets in which the hits fall.
-func activeIn(b *Buckets, hits []hit) int {
+func activeIn(b *calendar.Buckets, hits []hit) int {
 	n, last := 0, -1
 	for i := range hits {
 		if bucket := b.Index(hits[i].at); bucket != last {

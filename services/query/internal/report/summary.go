@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 
+	"github.com/maidian/maidian/pkg/ask"
+	"github.com/maidian/maidian/pkg/calendar"
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/services/query/internal/columns"
 )
@@ -110,14 +112,14 @@ func summaryDefinition(r *SummaryRequest) definition {
 // previous is the range of equal length just before this one.
 func (c *Common) previous() (from, to event.Time) {
 	cal := c.Calendar
-	if cal.Floor(Day, c.From) != c.From || cal.Floor(Day, c.To+1) != c.To+1 {
+	if cal.Floor(calendar.Day, c.From) != c.From || cal.Floor(calendar.Day, c.To+1) != c.To+1 {
 		return c.From - (c.To - c.From) - 1, c.From - 1
 	}
 	days := 0
-	for at := c.From; at <= c.To; at = cal.Next(Day, at) {
+	for at := c.From; at <= c.To; at = cal.Next(calendar.Day, at) {
 		days++
 	}
-	return cal.Back(Day, c.From, days), c.From - 1
+	return cal.Back(calendar.Day, c.From, days), c.From - 1
 }
 
 // overview adds up a range in one pass.
@@ -182,7 +184,7 @@ func (o *Overview) addDay(events *reading, dayIndex int, seen *sessionSpans) {
 				o.PageViews++
 				s.views++
 			case purchase:
-				amount, _ := numberOf(amounts.At(run.Lo + i))
+				amount, _ := ask.Number(amounts.At(run.Lo + i))
 				o.Revenue += amount
 			}
 		}
@@ -321,7 +323,7 @@ func first[T any](list []T, n int) []T { return list[:min(n, len(list))] }
 
 // hourly counts by hour of the day on the clocks of a time zone.
 type hourly struct {
-	calendar Calendar
+	calendar calendar.Calendar
 	counts   [24]int
 }
 
@@ -338,7 +340,7 @@ func (h *hourly) add(d *columns.Day, keep passing) {
 	hour, until := 0, d.Start()
 	for i, n := range slots {
 		if at := d.Start() + event.Time(i)*slot; at >= until {
-			hour, until = at.Std().In(h.calendar.Zone).Hour(), h.calendar.Next(Hour, h.calendar.Floor(Hour, at))
+			hour, until = at.Std().In(h.calendar.Zone).Hour(), h.calendar.Next(calendar.Hour, h.calendar.Floor(calendar.Hour, at))
 		}
 		h.counts[hour] += n
 	}

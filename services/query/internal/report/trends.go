@@ -8,25 +8,27 @@ import (
 	"regexp"
 	"slices"
 
+	"github.com/maidian/maidian/pkg/ask"
+	"github.com/maidian/maidian/pkg/calendar"
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/services/query/internal/columns"
 )
 
 // TrendsRequest asks for numbers over time: for each series one value a bucket.
 type TrendsRequest struct {
-	Series    []Series   `json:"series"`
-	Interval  Interval   `json:"interval"`
-	WeekStart string     `json:"week_start"`
-	Breakdown *Breakdown `json:"breakdown,omitempty"`
-	Formula   string     `json:"formula,omitempty"`
-	Compare   string     `json:"compare,omitempty"` // "previous"
+	Series    []Series          `json:"series"`
+	Interval  calendar.Interval `json:"interval"`
+	WeekStart string            `json:"week_start"`
+	Breakdown *Breakdown        `json:"breakdown,omitempty"`
+	Formula   string            `json:"formula,omitempty"`
+	Compare   string            `json:"compare,omitempty"` // "previous"
 	Common
 	formula formula
 }
 
 // Series is a selector and what to compute of its events.
 type Series struct {
-	Selector
+	ask.Selector
 	Metric   string
 	Property string // of sum, avg, min, max and the percentiles
 	Label    string
@@ -35,12 +37,12 @@ type Series struct {
 // MarshalJSON writes the series as a request has it.
 func (s Series) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
-		Event    string  `json:"event"`
-		Name     string  `json:"name,omitempty"`
-		Filters  Filters `json:"filters"`
-		Metric   string  `json:"metric"`
-		Property string  `json:"property,omitempty"`
-		Label    string  `json:"label"`
+		Event    string      `json:"event"`
+		Name     string      `json:"name,omitempty"`
+		Filters  ask.Filters `json:"filters"`
+		Metric   string      `json:"metric"`
+		Property string      `json:"property,omitempty"`
+		Label    string      `json:"label"`
 	}{s.Event, s.Name, s.Filters, s.Metric, s.Property, s.Label})
 }
 
@@ -60,7 +62,7 @@ const maxSeries = 26
 func ReadTrends(p *Params, env Env) (*TrendsRequest, error) {
 	r := &TrendsRequest{Common: p.Common(env)}
 	r.Series = p.series(r.Calendar)
-	r.Interval = p.interval("interval", Day)
+	r.Interval = p.interval("interval", calendar.Day)
 	r.WeekStart, r.Calendar.WeekStart = p.weekStart()
 	r.Breakdown = p.breakdown(0)
 	r.Formula = p.String("formula", "")
@@ -70,24 +72,24 @@ func ReadTrends(p *Params, env Env) (*TrendsRequest, error) {
 	if r.Formula != "" {
 		var err error
 		if r.formula, err = parseFormula(r.Formula, r.labels()); err != nil {
-			p.fail("formula", `must compute with labels, such as "B/A*100": %s`, err)
+			p.Fail("formula", `must compute with labels, such as "B/A*100": %s`, err)
 		}
 	}
 	return r, p.Done()
 }
 
-func (p *Params) series(c Calendar) []Series {
-	items := p.list("series")
+func (p *Params) series(c calendar.Calendar) []Series {
+	items := p.List("series")
 	if len(items) < 1 || len(items) > maxSeries {
-		p.fail("series", "must be a list of 1 to %d series, got %d", maxSeries, len(items))
+		p.Fail("series", "must be a list of 1 to %d series, got %d", maxSeries, len(items))
 	}
 	var list []Series
 	for i, item := range items {
 		s := Series{Metric: "count", Label: string(rune('A' + i%26))}
 		name := "series[" + decimal(i) + "]"
-		s.Selector = p.selector(name, item, c, func(o *Params) { o.metric(&s) })
+		s.Selector = p.SelectorWith(name, item, c, func(o *ask.Params) { (&Params{o}).metric(&s) })
 		if slices.ContainsFunc(list, func(other Series) bool { return other.Label == s.Label }) {
-			p.fail(name+".label", "must differ from the other labels, got %q twice", s.Label)
+			p.Fail(name+".label", "must differ from the other labels, got %q twice", s.Label)
 		}
 		list = append(list, s)
 	}
@@ -99,12 +101,12 @@ func (p *Params) metric(s *Series) {
 	counted := slices.Contains(countedMetrics, s.Metric)
 	switch {
 	case !counted:
-		s.Property = p.property("property")
+		s.Property = p.Property("property")
 	case p.Has("property"):
-		p.fail("property", "goes with sum, avg, min, max and percentiles, not with %s", s.Metric)
+		p.Fail("property", "goes with sum, avg, min, max and percentiles, not with %s", s.Metric)
 	}
 	if s.Label = p.String("label", s.Label); !seriesLabel.MatchString(s.Label) {
-		p.fail("label", "must be letters, digits and _, a letter first, at most 40, got %q", s.Label)
+		p.Fail("label", "must be letters, digits and _, a letter first, at most 40, got %q", s.Label)
 	}
 }
 
@@ -186,7 +188,7 @@ func Trends(ctx context.Context, v *columns.View, r *TrendsRequest) (*TrendsAnsw
 
 // before is the range that ends just before this one: as many buckets when the
 // range is whole ones, else as much time.
-func (r *TrendsRequest) before(b *Buckets) (from, to event.Time) {
+func (r *TrendsRequest) before(b *calendar.Buckets) (from, to event.Time) {
 	if b.Len() > 0 && b.Starts[0] == r.From && b.End == r.To+1 {
 		return r.Calendar.Back(r.Interval, r.From, b.Len()), r.From - 1
 	}
@@ -200,7 +202,7 @@ type trends struct {
 	actors  *actors
 	series  []selection
 	numbers [][]float64 // by series: the property's value by code; NaN is not a number
-	buckets *Buckets
+	buckets *calendar.Buckets
 
 	chosen []event.Value     // the breakdown's values, most frequent first
 	types  map[string]uint32 // codes of event types, when they are the breakdown
@@ -258,7 +260,7 @@ func (t *trends) open(ctx context.Context, v *columns.View) (err error) {
 func numbersOf(values []event.Value) []float64 {
 	numbers := make([]float64, len(values))
 	for code, v := range values {
-		n, ok := numberOf(v)
+		n, ok := ask.Number(v)
 		if !ok {
 			n = math.NaN()
 		}

@@ -1,8 +1,9 @@
-package report
+package ask
 
 import (
 	"encoding/json"
 
+	"github.com/maidian/maidian/pkg/calendar"
 	"github.com/maidian/maidian/pkg/event"
 )
 
@@ -37,46 +38,46 @@ func (s Selector) Label() string {
 	return s.Event
 }
 
-// conditions are the filters, with the name as one of them.
-func (s Selector) conditions() Filters {
+// Conditions are the filters, with the name as one of them.
+func (s Selector) Conditions() Filters {
 	if s.Name == "" {
 		return s.Filters
 	}
-	named := Filter{Property: "event_name", Op: "eq", Value: s.Name, match: func(v event.Value) bool { return textOf(v) == s.Name }}
+	named := Filter{Property: "event_name", Op: "eq", Value: s.Name, match: func(v event.Value) bool { return Text(v) == s.Name }}
 	return append(Filters{named}, s.Filters...)
 }
 
 const selectorShape = `must be an event type such as "purchase", "*", or {"event": "purchase", "filters": […]}`
 
 // Selector reads an event selector; missing gives the one for a missing value.
-func (p *Params) Selector(name, missing string, c Calendar) Selector {
-	v := p.get(name)
+func (p *Params) Selector(name, missing string, c calendar.Calendar) Selector {
+	v := p.Get(name)
 	if v == nil {
 		if missing == "" {
-			p.fail(name, "is required: "+selectorShape)
+			p.Fail(name, "is required: "+selectorShape)
 		}
 		return Selector{Event: missing}
 	}
-	return p.selector(name, v, c, nil)
+	return p.SelectorWith(name, v, c, nil)
 }
 
-// selector reads a selector; more reads further parameters of its object form.
-func (p *Params) selector(name string, v any, c Calendar, more func(o *Params)) Selector {
+// SelectorWith reads a selector; more reads further parameters of its object form.
+func (p *Params) SelectorWith(name string, v any, c calendar.Calendar, more func(o *Params)) Selector {
 	switch v := v.(type) {
 	case string:
 		if v == "" {
-			p.fail(name, selectorShape+`, got ""`)
+			p.Fail(name, selectorShape+`, got ""`)
 		}
 		return Selector{Event: v}
 	case map[string]any:
-		o := p.child(name, v)
-		s := Selector{Event: o.Required("event", `an event type, or "*" for any event`), Name: o.String("name", ""), Filters: o.filters("filters", c)}
+		o := p.Child(name, v)
+		s := Selector{Event: o.Required("event", `an event type, or "*" for any event`), Name: o.String("name", ""), Filters: o.Filters("filters", c)}
 		if more != nil {
 			more(o)
 		}
-		o.close()
+		o.Close()
 		return s
 	}
-	p.fail(name, selectorShape+", got %s", describe(v))
+	p.Fail(name, selectorShape+", got %s", Describe(v))
 	return Selector{}
 }

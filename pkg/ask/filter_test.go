@@ -1,9 +1,11 @@
-package report
+package ask
 
 import (
 	"fmt"
 	"testing"
+	"time"
 
+	"github.com/maidian/maidian/pkg/calendar"
 	"github.com/maidian/maidian/pkg/event"
 )
 
@@ -65,11 +67,11 @@ func TestFiltersCompareByKind(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			body := fmt.Sprintf(`{"filters": [{"property": "p", "op": %q, "value": %s}]}`, tt.op, tt.operand)
 			p := params(t, body)
-			c := p.Common(testEnv)
+			filters := p.Filters("filters", calendar.Calendar{Zone: time.UTC})
 			if err := p.Done(); err != nil {
 				t.Fatal(err)
 			}
-			if got := c.Filters[0].match(tt.value); got != tt.want {
+			if got := filters[0].Match(tt.value); got != tt.want {
 				t.Errorf("%s of %+v: got %v, want %v", body, tt.value, got, tt.want)
 			}
 		})
@@ -78,21 +80,34 @@ func TestFiltersCompareByKind(t *testing.T) {
 
 // Times of the event itself are kept as numbers and compare with times.
 func TestEventTimesCompareAsTimes(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{"timestamp", "received_at"} {
-		p := params(t, fmt.Sprintf(`{"timezone": "Europe/Berlin", "filters": [
+		p := params(t, fmt.Sprintf(`{"filters": [
 			{"property": %q, "op": "gte", "value": "2026-03-29"}, {"property": %q, "op": "lt", "value": "2026-03-30T00:00:00+02:00"}, {"property": %q, "op": "eq", "value": "2026-03-29"}]}`, name, name, name))
-		c := p.Common(testEnv)
+		filters := p.Filters("filters", calendar.Calendar{Zone: berlin})
 		if err := p.Done(); err != nil {
 			t.Fatal(err)
 		}
 		for text, want := range map[string]bool{"2026-03-28T22:59:59Z": false, "2026-03-28T23:00:00Z": true, "2026-03-29T21:59:59Z": true, "2026-03-29T22:00:00Z": false} {
-			v := event.NumberValue(float64(at(text)))
-			if got := c.Filters[0].match(v) && c.Filters[1].match(v); got != want {
+			v := event.NumberValue(float64(at(t, text)))
+			if got := filters[0].Match(v) && filters[1].Match(v); got != want {
 				t.Errorf("%s in the day by order: got %v, want %v", text, got, want)
 			}
-			if got := c.Filters[2].match(v); got != want {
+			if got := filters[2].Match(v); got != want {
 				t.Errorf("%s on the day: got %v, want %v", text, got, want)
 			}
 		}
 	}
+}
+
+func at(t *testing.T, s string) event.Time {
+	t.Helper()
+	moment, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return event.TimeOf(moment)
 }

@@ -1,7 +1,9 @@
-package report
+// Package calendar cuts time into the hours, days, weeks and months of a time zone.
+package calendar
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/maidian/maidian/pkg/event"
@@ -22,9 +24,6 @@ const (
 	second = event.Time(1000)
 	hour   = 3600 * second
 	day    = 24 * hour
-
-	// forever is later than any event.
-	forever = event.Time(1<<63 - 1)
 )
 
 // Length is the interval on a clock that knows no time zones: 24 h for a day,
@@ -179,7 +178,7 @@ func (c Calendar) Cut(i Interval, from, to event.Time) (*Buckets, error) {
 func tooManyBuckets(i Interval) error {
 	return &fault.Error{
 		Kind: fault.Exceeded, Code: "too_many_buckets", Field: "from", // which every report has, unlike an interval
-		Message: "the range has more than " + decimal(MaxBuckets) + " buckets of one " + string(i) + "; take a shorter range or longer buckets",
+		Message: "the range has more than " + strconv.Itoa(MaxBuckets) + " buckets of one " + string(i) + "; take a shorter range or longer buckets",
 	}
 }
 
@@ -226,7 +225,7 @@ func (b *Buckets) Complete(now event.Time) []bool {
 }
 
 // group makes buckets of n intervals each, counted from the first; the last may be shorter.
-func (b *Buckets) group(n int) *Buckets {
+func (b *Buckets) Group(n int) *Buckets {
 	grouped := &Buckets{Calendar: b.Calendar, Interval: b.Interval, End: b.End}
 	for i := 0; i < len(b.Starts); i += n {
 		grouped.Starts = append(grouped.Starts, b.Starts[i])

@@ -1,4 +1,4 @@
-package report
+package ask
 
 import (
 	"encoding/json"
@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/maidian/maidian/pkg/calendar"
 	"github.com/maidian/maidian/pkg/event"
 )
 
@@ -67,6 +68,15 @@ var ops = []struct {
 	{"between", 2},
 }
 
+// Ops are the names of all operators.
+func Ops() []string {
+	names := make([]string, len(ops))
+	for i, op := range ops {
+		names[i] = string(op.name)
+	}
+	return names
+}
+
 const (
 	many          = -1
 	maxFilters    = 100   // conditions in one list, nested ones included
@@ -76,6 +86,14 @@ const (
 
 // predicate decides one value.
 type predicate func(v event.Value) bool
+
+// Exists is the condition that an event has a property.
+func Exists(property string) Filter {
+	return Filter{Property: property, Op: "exists", match: present}
+}
+
+// Match decides the value of the filter's property; it is of a condition, not of and, or, not.
+func (f *Filter) Match(v event.Value) bool { return f.match(v) }
 
 // MarshalJSON writes the filter as a request has it.
 func (f Filter) MarshalJSON() ([]byte, error) {
@@ -103,8 +121,8 @@ func (fs Filters) MarshalJSON() ([]byte, error) {
 }
 
 // Filters reads a list of filters; a single one may stand without the list.
-func (p *Params) filters(name string, c Calendar) Filters {
-	items := []any{p.get(name)}
+func (p *Params) Filters(name string, c calendar.Calendar) Filters {
+	items := []any{p.Get(name)}
 	switch v := items[0].(type) {
 	case nil:
 		return nil
@@ -112,37 +130,37 @@ func (p *Params) filters(name string, c Calendar) Filters {
 		items = v
 	case map[string]any:
 	default:
-		p.fail(name, `must be a list of filters such as {"property": "browser", "op": "eq", "value": "Chrome"}, got %s`, describe(v))
+		p.Fail(name, `must be a list of filters such as {"property": "browser", "op": "eq", "value": "Chrome"}, got %s`, Describe(v))
 		return nil
 	}
 	left := maxFilters
 	return p.filterList(name, items, c, maxDepth, &left)
 }
 
-func (p *Params) filterList(name string, items []any, c Calendar, depth int, left *int) Filters {
+func (p *Params) filterList(name string, items []any, c calendar.Calendar, depth int, left *int) Filters {
 	fs := make(Filters, 0, len(items))
 	for i, item := range items {
-		fs = append(fs, p.filter(name+"["+decimal(i)+"]", item, c, depth, left))
+		fs = append(fs, p.filter(name+"["+strconv.Itoa(i)+"]", item, c, depth, left))
 	}
 	return fs
 }
 
-func (p *Params) filter(name string, item any, c Calendar, depth int, left *int) Filter {
+func (p *Params) filter(name string, item any, c calendar.Calendar, depth int, left *int) Filter {
 	object, ok := item.(map[string]any)
 	*left--
 	switch {
 	case !ok:
-		p.fail(name, `must be a filter such as {"property": "browser", "op": "eq", "value": "Chrome"}, got %s`, describe(item))
+		p.Fail(name, `must be a filter such as {"property": "browser", "op": "eq", "value": "Chrome"}, got %s`, Describe(item))
 		return Filter{}
 	case *left < 0:
-		p.fail(name, "is one filter too many: at most %d in a list, nested ones included", maxFilters)
+		p.Fail(name, "is one filter too many: at most %d in a list, nested ones included", maxFilters)
 		return Filter{}
 	case depth == 0:
-		p.fail(name, "is nested too deep: at most %d levels", maxDepth)
+		p.Fail(name, "is nested too deep: at most %d levels", maxDepth)
 		return Filter{}
 	}
-	o := p.child(name, object)
-	defer o.close()
+	o := p.Child(name, object)
+	defer o.Close()
 	for _, key := range []string{"and", "or", "not"} {
 		if _, has := object[key]; has {
 			return o.combined(key, c, depth-1, left)
@@ -151,15 +169,15 @@ func (p *Params) filter(name string, item any, c Calendar, depth int, left *int)
 	return o.condition(c)
 }
 
-func (p *Params) combined(key string, c Calendar, depth int, left *int) Filter {
-	v := p.get(key)
+func (p *Params) combined(key string, c calendar.Calendar, depth int, left *int) Filter {
+	v := p.Get(key)
 	items, isList := v.([]any)
 	if key == "not" && !isList {
 		f := p.filter(key, v, c, depth, left)
 		return Filter{Not: &f}
 	}
 	if !isList || len(items) == 0 {
-		p.fail(key, "must be a list of one or more filters, got %s", describe(v))
+		p.Fail(key, "must be a list of one or more filters, got %s", Describe(v))
 		return Filter{}
 	}
 	fs := p.filterList(key, items, c, depth, left)
@@ -172,14 +190,10 @@ func (p *Params) combined(key string, c Calendar, depth int, left *int) Filter {
 	return Filter{And: fs}
 }
 
-func (p *Params) condition(c Calendar) Filter {
-	f := Filter{Property: p.property("property")}
-	names := make([]string, len(ops))
-	for i, op := range ops {
-		names[i] = string(op.name)
-	}
-	f.Op = Op(p.OneOf("op", "eq", names...))
-	f.Value = p.get("value")
+func (p *Params) condition(c calendar.Calendar) Filter {
+	f := Filter{Property: p.Property("property")}
+	f.Op = Op(p.OneOf("op", "eq", Ops()...))
+	f.Value = p.Get("value")
 	values := p.filterValues(f)
 	if p.failed.err == nil {
 		f.match = p.compile(f, values, c)
@@ -200,17 +214,17 @@ func (p *Params) filterValues(f Filter) []any {
 	switch {
 	case want == 0:
 		if b, isBool := f.Value.(bool); f.Value != nil && (!isBool || !b) {
-			p.fail("value", "is not needed with %s; leave it out", f.Op)
+			p.Fail("value", "is not needed with %s; leave it out", f.Op)
 		}
 		return nil
 	case want == many && (!isList || len(list) == 0 || len(list) > maxListValues):
-		p.fail("value", "must be a list of 1 to %d values with %s, got %s", maxListValues, f.Op, describe(f.Value))
+		p.Fail("value", "must be a list of 1 to %d values with %s, got %s", maxListValues, f.Op, Describe(f.Value))
 		return nil
 	case want == 2 && len(list) != 2:
-		p.fail("value", "must be a list of two values, lowest first, with between, got %s", describe(f.Value))
+		p.Fail("value", "must be a list of two values, lowest first, with between, got %s", Describe(f.Value))
 		return nil
 	case want == 1 && isList:
-		p.fail("value", "must be one value with %s, got a list; use in or not_in for several", f.Op)
+		p.Fail("value", "must be one value with %s, got a list; use in or not_in for several", f.Op)
 		return nil
 	case want == 1:
 		list = []any{f.Value}
@@ -218,19 +232,19 @@ func (p *Params) filterValues(f Filter) []any {
 	for i, v := range list {
 		name := "value"
 		if want != 1 {
-			name += "[" + decimal(i) + "]"
+			name += "[" + strconv.Itoa(i) + "]"
 		}
 		switch v.(type) {
 		case nil:
-			p.fail(name, "must be a text, a number, true or false; for missing values use not_exists")
+			p.Fail(name, "must be a text, a number, true or false; for missing values use not_exists")
 		case map[string]any, []any:
-			p.fail(name, "must be a text, a number, true or false, got %s", describe(v))
+			p.Fail(name, "must be a text, a number, true or false, got %s", Describe(v))
 		}
 	}
 	return list
 }
 
-func (p *Params) compile(f Filter, values []any, c Calendar) predicate {
+func (p *Params) compile(f Filter, values []any, c calendar.Calendar) predicate {
 	operands := make([]operand, len(values))
 	field := event.FieldNamed(f.Property)
 	for i, v := range values {
@@ -251,7 +265,7 @@ func (p *Params) compile(f Filter, values []any, c Calendar) predicate {
 		return negate(containing(operands[0]))
 	case "starts_with":
 		return func(v event.Value) bool {
-			return v.Kind != event.Absent && strings.HasPrefix(textOf(v), operands[0].text)
+			return v.Kind != event.Absent && strings.HasPrefix(Text(v), operands[0].text)
 		}
 	case "not_exists":
 		return func(v event.Value) bool { return v.Kind == event.Absent }
@@ -268,8 +282,10 @@ func (p *Params) compile(f Filter, values []any, c Calendar) predicate {
 		high := p.ordering(operands[1], "value[1]", c, span.notAfter)
 		return func(v event.Value) bool { return low(v) && high(v) }
 	}
-	return func(v event.Value) bool { return v.Kind != event.Absent } // exists
+	return present // exists
 }
+
+func present(v event.Value) bool { return v.Kind != event.Absent }
 
 func negate(p predicate) predicate { return func(v event.Value) bool { return !p(v) } }
 
@@ -284,7 +300,7 @@ type operand struct {
 	ofTimes  bool // it is compared with an event's own times, which are numbers of milliseconds
 }
 
-func newOperand(v any, c Calendar) operand {
+func newOperand(v any, c calendar.Calendar) operand {
 	switch v := v.(type) {
 	case bool:
 		return operand{text: strconv.FormatBool(v)}
@@ -308,7 +324,7 @@ func readNumber(text string) (float64, bool) {
 	return n, err == nil && !math.IsInf(n, 0) && !math.IsNaN(n)
 }
 
-func readMoment(text string, c Calendar) (span, bool) {
+func readMoment(text string, c calendar.Calendar) (span, bool) {
 	lo, hi, ok := parseMoment(text, c)
 	return span{float64(lo), float64(hi)}, ok
 }
@@ -322,7 +338,7 @@ func (o operand) equals(v event.Value) bool {
 		}
 		return o.isNumber && o.number == v.Number
 	case event.Bool:
-		return o.text == textOf(v)
+		return o.text == Text(v)
 	case event.String:
 		if o.isNumber && !o.isText {
 			n, ok := readNumber(v.Text)
@@ -346,13 +362,13 @@ func containing(o operand) predicate {
 		if v.Kind == event.Compound && strings.HasPrefix(v.Text, "[") {
 			return slices.ContainsFunc(elements(v.Text), o.equals)
 		}
-		return v.Kind != event.Absent && strings.Contains(textOf(v), o.text)
+		return v.Kind != event.Absent && strings.Contains(Text(v), o.text)
 	}
 }
 
 // elements are the scalars in a JSON list.
 func elements(list string) []event.Value {
-	decoded, _ := decode(list)
+	decoded, _ := Decode(list)
 	items, _ := decoded.([]any)
 	values := make([]event.Value, 0, len(items))
 	for _, item := range items {
@@ -376,8 +392,8 @@ func flagValue(b bool) event.Value {
 	return event.Value{Kind: event.Bool}
 }
 
-// textOf is a value as people write it.
-func textOf(v event.Value) string {
+// Text is a value as people write it.
+func Text(v event.Value) string {
 	switch v.Kind {
 	case event.Bool:
 		return strconv.FormatBool(v.Number != 0)
@@ -398,12 +414,12 @@ func (s span) before(of span) bool    { return s.hi < of.lo }
 func (s span) notAfter(of span) bool  { return s.hi <= of.hi }
 
 // ordering compares numbers with a number, or moments with a moment.
-func (p *Params) ordering(o operand, name string, c Calendar, test func(of, to span) bool) predicate {
+func (p *Params) ordering(o operand, name string, c calendar.Calendar, test func(of, to span) bool) predicate {
 	switch {
 	case o.isNumber:
 		to := span{o.number, o.number}
 		return func(v event.Value) bool {
-			n, ok := numberOf(v)
+			n, ok := Number(v)
 			return ok && test(span{n, n}, to)
 		}
 	case o.isMoment:
@@ -412,11 +428,12 @@ func (p *Params) ordering(o operand, name string, c Calendar, test func(of, to s
 			return ok && test(at, o.moment)
 		}
 	}
-	p.fail(name, "must be a number, a date or an RFC 3339 time here, got %q", o.text)
+	p.Fail(name, "must be a number, a date or an RFC 3339 time here, got %q", o.text)
 	return nil
 }
 
-func numberOf(v event.Value) (float64, bool) {
+// Number is a value as a number: one, or text that reads as one.
+func Number(v event.Value) (float64, bool) {
 	switch v.Kind {
 	case event.Numeric:
 		return v.Number, true
@@ -426,7 +443,7 @@ func numberOf(v event.Value) (float64, bool) {
 	return 0, false
 }
 
-func (o operand) momentOf(v event.Value, c Calendar) (span, bool) {
+func (o operand) momentOf(v event.Value, c calendar.Calendar) (span, bool) {
 	switch {
 	case v.Kind == event.String:
 		return readMoment(v.Text, c)
@@ -436,17 +453,17 @@ func (o operand) momentOf(v event.Value, c Calendar) (span, bool) {
 	return span{}, false
 }
 
-// properties calls yield for each name that the filters look at.
-func (fs Filters) properties(yield func(name string)) {
+// Properties calls yield for each name that the filters look at.
+func (fs Filters) Properties(yield func(name string)) {
 	for i := range fs {
 		f := &fs[i]
 		switch {
 		case f.And != nil:
-			Filters(f.And).properties(yield)
+			Filters(f.And).Properties(yield)
 		case f.Or != nil:
-			Filters(f.Or).properties(yield)
+			Filters(f.Or).Properties(yield)
 		case f.Not != nil:
-			Filters{*f.Not}.properties(yield)
+			Filters{*f.Not}.Properties(yield)
 		default:
 			yield(f.Property)
 		}
