@@ -224,7 +224,7 @@ func (b *Buckets) Complete(now event.Time) []bool {
 	return complete
 }
 
-// group makes buckets of n intervals each, counted from the first; the last may be shorter.
+// Group makes buckets of n intervals each, counted from the first; the last may be shorter.
 func (b *Buckets) Group(n int) *Buckets {
 	grouped := &Buckets{Calendar: b.Calendar, Interval: b.Interval, End: b.End}
 	for i := 0; i < len(b.Starts); i += n {
