@@ -13,8 +13,8 @@ const [, page, server] = /^([\s\S]*)\n## Servers\n([\s\S]*?)\n## /m.exec(readme)
 
 /** The names of an interface's members. */
 const membersOf = (path: string, name: string) => {
-  const [, body] = new RegExp(`interface ${name} {\n([sS]*?)\n}`).exec(read(path)) ?? [];
-  return [...body.matchAll(/^ {2}(\w+)\??:/gm)].map(([, member]) => member);
+  const [, body] = read(path).split(`interface ${name} {`);
+  return [...body.split('\n}')[0].matchAll(/^ {2}(\w+)\??:/gm)].map(([, member]) => member);
 };
 /** The names in the first column of tables. */
 const rowsOf = (text: string) =>
