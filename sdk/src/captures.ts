@@ -10,6 +10,7 @@ import { pageViews } from './capture/pageviews.js';
 import { rageClicks } from './capture/rage.js';
 import { scroll } from './capture/scroll.js';
 import { search } from './capture/search.js';
+import { vitals } from './capture/vitals.js';
 
 /** All that can be tracked by itself, in the order in which news reach them: a page is left before the next is viewed. */
 export const captures = {
@@ -25,6 +26,7 @@ export const captures = {
   forms,
   attributes,
   errors,
+  vitals,
 };
 
 export type CaptureName = keyof typeof captures;

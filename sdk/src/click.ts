@@ -1,5 +1,5 @@
-import { elementFields, isSilent, linkOf, MEANINGFUL, nearest } from './element.js';
-import { listen, type Undo } from './listen.js';
+import { elementFields, isSilent, linkOf, MEANINGFUL, nearest, PRIVATE } from './element.js';
+import { inOneGo, listen, type Undo } from './listen.js';
 import { cleanUrl } from './page.js';
 
 /** Hears what a visitor would say was clicked (the button, not the icon in it), and what exactly was hit. */
@@ -9,8 +9,8 @@ export type HearClick = (element: Element, event: MouseEvent, target: Element) =
 export const onClick = (hear: HearClick, type = 'click'): Undo =>
   listen<MouseEvent>(document, type, (event) => {
     const target = event.composedPath()[0] as Element;
-    const near = target.closest('a,button,input,label') as HTMLLabelElement | null;
-    if (isSilent(target) || near?.control) return; // of a label, the click on its control follows
+    const { control } = (target.closest('a,button,input,label') || {}) as HTMLLabelElement;
+    if (isSilent(target) || control) return; // of a label, the click on its control follows
     hear(nearest(target, MEANINGFUL) || target, event, target);
   });
 
@@ -20,15 +20,10 @@ export const onLink = (hear: (link: HTMLAnchorElement, href: string) => void): U
     const link = linkOf(element);
     if (link && button < 2) hear(link, cleanUrl(link.href));
   };
-  const undo = onClick(follow);
-  const undoOther = onClick(follow, 'auxclick');
-  return () => {
-    undo();
-    undoOther();
-  };
+  return inOneGo([onClick(follow), onClick(follow, 'auxclick')]);
 };
 
-const OWN_WAYS = 'input,textarea,select,[contenteditable],option,label,canvas,video,audio,iframe';
+const OWN_WAYS = `${PRIVATE},label,canvas,video,audio,iframe`;
 
 /** Whether a click expects an answer that can be seen here: not made by keyboard or script, nor to write or mark text. */
 export const isPlain: (...click: Parameters<HearClick>) => boolean = (_, { detail }, target) =>

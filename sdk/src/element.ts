@@ -1,7 +1,8 @@
 /** What a visitor would say was clicked. */
 export const MEANINGFUL =
   'a,button,summary,input,select,textarea,[role=button],[role=link],[role=tab],[role=menuitem],[onclick]';
-const PRIVATE = 'input,textarea,select,[contenteditable],[data-no-track],script,style';
+/** Where visitors write and choose, and what is not to be told anyway. */
+export const PRIVATE = 'input,textarea,select,[contenteditable],[data-no-track],script,style';
 const LONGEST = 100;
 
 /** The element or the first around it that matches, also outside the shadow tree in which it stands. */
@@ -27,7 +28,7 @@ export const brief = (text: string | null): string | undefined =>
 export const textOf = (element: Element): string | undefined => {
   let text = '';
   const collect = (node: Node, depth: number) => {
-    for (const child of Array.from(node.childNodes)) {
+    for (const child of node.childNodes) {
       if (text.length > LONGEST * 2) return;
       if (child instanceof Text) text += child.data;
       else if (depth && child instanceof Element && !child.matches(PRIVATE)) collect(child, depth - 1);

@@ -35,9 +35,14 @@ export const pageFields = () => ({
   viewport_size: `${innerWidth}x${innerHeight}`,
 });
 
+/** How the document came here, as far as the browser says. */
+export const navigationTiming = () =>
+  (performance.getEntriesByType('navigation')[0] || {}) as Partial<PerformanceNavigationTiming> & {
+    activationStart?: number;
+  };
+
 /** Seconds from the navigation's start to the end of loading, once the page has loaded. */
 export const loadTime = (): number | undefined => {
-  const [timing] = performance.getEntriesByType?.('navigation') ?? [];
-  const end = (timing as PerformanceNavigationTiming | undefined)?.loadEventEnd;
-  return end ? Math.round(end) / 1000 : undefined;
+  const { loadEventEnd } = navigationTiming();
+  return loadEventEnd ? Math.round(loadEventEnd) / 1000 : undefined;
 };

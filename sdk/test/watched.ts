@@ -4,6 +4,7 @@ import type { Capture, Fields, Options } from '../src/core.js';
 import type { Undo } from '../src/listen.js';
 import { followNavigation } from '../src/navigation.js';
 import { hideParams } from '../src/page.js';
+import { safely } from '../src/safely.js';
 
 /** What the captures said, in order. */
 export const tracked: [type: string, fields: Fields][] = [];
@@ -20,7 +21,7 @@ export const start = (names: CaptureName[], options: Partial<Options> = {}) => {
     tracked.push([type, JSON.parse(JSON.stringify(fields))]);
   };
   const page = { track, navigation, options } as unknown as Parameters<Capture>[0];
-  for (const name of names) undo.push(captures[name](page));
+  for (const name of names) undo.push(safely(captures[name])(page) ?? (() => {}));
 };
 
 export const page = (html: string) => {

@@ -13,7 +13,7 @@ const TEXTS = /name$|^category$|^query$/; // where the collector wants text, wha
 export const attributes: Capture = ({ track }) => {
   const tell = (element: Element) => {
     const properties: Record<string, unknown> = {};
-    for (const { name, value } of Array.from(element.attributes)) {
+    for (const { name, value } of element.attributes) {
       const [start, property] = name.split(PROPERTY);
       if (property && !start)
         properties[property.replace(/-/g, '_')] =

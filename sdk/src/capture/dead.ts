@@ -1,5 +1,5 @@
 import { clickFields, type HearClick, isPlain, onClick } from '../click.js';
-import { linkOf, MEANINGFUL, nearest, textOf } from '../element.js';
+import { linkOf, MEANINGFUL, nearest } from '../element.js';
 import { inOneGo, listen } from '../listen.js';
 import type { Capture } from '../tracking.js';
 
@@ -27,8 +27,9 @@ export const deadClicks: Capture = ({ track }) => {
   const observer = new MutationObserver(answer);
   const watch: HearClick = (element, event, target) => {
     answer();
-    if (!isPlain(element, event, target) || !(nearest(target, `${MEANINGFUL},img,svg`) || textOf(target))) return;
     const fields = { timestamp: Date.now(), ...clickFields(element, event) };
+    const isThing = fields.element_text || nearest(target, `${MEANINGFUL},img,svg`);
+    if (!isThing || !isPlain(element, event, target)) return;
     observer.observe(document, EVERYTHING);
     observer.observe(target.getRootNode(), EVERYTHING); // it may be a shadow tree
     timer = setTimeout(() => {

@@ -23,7 +23,7 @@ export const errors: Capture = ({ track, navigation }) => {
     const properties = {
       kind,
       message: clean(thrown),
-      source: filename && cleanUrl(filename),
+      source: (filename && cleanUrl(filename)) || undefined,
       line: lineno,
       column: colno,
       stack: clean((thrown as Error | undefined)?.stack || '', LINES) || undefined,

@@ -1,4 +1,4 @@
-import { isSilent } from '../element.js';
+import { elementFields, isSilent } from '../element.js';
 import { listen } from '../listen.js';
 import { cleanUrl } from '../page.js';
 import type { Capture } from '../tracking.js';
@@ -7,20 +7,21 @@ const MOST_FIELDS = 50;
 
 /** `form_submit`: which form, and the names of its fields. Never what is in them. */
 export const forms: Capture = ({ track }) =>
-  listen(document, 'submit', (event) => {
-    const form = event.target;
-    if (!(form instanceof HTMLFormElement) || isSilent(form)) return;
-    const attribute = (name: string) => form.getAttribute(name) || undefined; // form.name may be one of its fields
-    const names = Array.from(form.elements)
-      .filter((field) => !isSilent(field))
-      .map((field) => field.getAttribute('name') ?? '');
+  listen(document, 'submit', ({ target }) => {
+    const form = target as HTMLFormElement;
+    if (isSilent(form)) return;
+    const fields = new Set<string>();
+    for (const field of form.elements) {
+      const name = field.getAttribute('name');
+      if (name && fields.size < MOST_FIELDS && !isSilent(field)) fields.add(name);
+    }
+    const attribute = (name: string) => form.getAttribute(name) || ''; // form.name may be one of its fields
     track('form_submit', {
-      element_id: attribute('id'),
-      element_class: attribute('class'),
+      ...elementFields(form),
       properties: {
-        form_name: attribute('name'),
-        action: cleanUrl(attribute('action') ?? '') || undefined,
-        fields: [...new Set(names)].filter(Boolean).slice(0, MOST_FIELDS),
+        form_name: attribute('name') || undefined,
+        action: cleanUrl(attribute('action')) || undefined,
+        fields: [...fields],
       },
     });
   });

@@ -7,33 +7,29 @@ import type { Capture } from '../tracking.js';
 export const leave: Capture = ({ track, navigation }) => {
   let url = '';
   let seen = 0; // milliseconds, up to `since`
-  let since: number | undefined; // when the page last came into sight
-  let left = false;
+  let since = 0;
+  let visible = false; // from then on
   let deepest = 0;
+  let left = true;
 
   const look = () => {
     const now = performance.now();
-    if (since !== undefined) seen += now - since;
-    since = document.visibilityState === 'visible' ? now : undefined;
+    if (visible) seen += now - since;
+    since = now;
+    visible = document.visibilityState === 'visible';
   };
   const arrive = () => {
-    url = cleanUrl(location.href);
-    seen = 0;
-    since = undefined;
-    left = false;
-    deepest = 0;
     look();
+    url = cleanUrl(location.href);
+    seen = deepest = 0;
+    left = false;
   };
-  const depart = (title?: string) => {
+  const depart = (page_title?: string) => {
     if (left) return;
     left = true;
     look();
-    track('page_leave', {
-      page_url: url,
-      page_title: title,
-      duration: Math.round(seen) / 1000,
-      scroll_depth: Math.round(deepest) || undefined,
-    });
+    const scroll_depth = Math.round(deepest) || undefined;
+    track('page_leave', { page_url: url, page_title, duration: Math.round(seen) / 1000, scroll_depth });
   };
 
   arrive();

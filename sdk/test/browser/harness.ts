@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type Browser, chromium } from 'playwright-core';
+import { type Browser, chromium, type LaunchOptions } from 'playwright-core';
 import { expect, inject } from 'vitest';
 import { uuid } from '../../src/uuid.js';
 
@@ -20,10 +20,11 @@ const executable = [
   '/usr/bin/google-chrome',
 ].find((path) => path && existsSync(path));
 
-export const openBrowser = (): Promise<Browser> => {
+export const openBrowser = (more: LaunchOptions = {}): Promise<Browser> => {
   if (!executable) throw new Error('no Chromium found: install the package chromium, or set CHROMIUM to its path');
   const quiet = ['--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update'];
   return chromium.launch({
+    ...more,
     executablePath: executable,
     args: ['--no-sandbox', '--disable-gpu', '--disable-sync', ...quiet],
   });
