@@ -400,7 +400,7 @@ func (f *fault) run(t testing.TB, seed int, patches ...patch) *report {
 	healed := o.healed()
 	c.until("200", s.around())
 	c.stop()
-	r := c.verify(healed)
+	r := c.judge(healed)
 	r.behaviour = o.over(r)
 	return r
 }
