@@ -145,9 +145,9 @@ func fail(c *gin.Context, status int, e *fault.Error) {
 	if e.RetryAfter > 0 {
 		c.Header("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
 	}
-	c.AbortWithStatusJSON(status, gin.H{"error": Body{
-		Code: e.Code, Message: e.Message, Field: e.Field, RequestID: c.Writer.Header().Get(RequestID),
-	}})
+	c.AbortWithStatusJSON(status, struct {
+		Error Body `json:"error"`
+	}{Body{Code: e.Code, Message: e.Message, Field: e.Field, RequestID: c.Writer.Header().Get(RequestID)}})
 }
 
 // Status is the HTTP status of a kind of failure.

@@ -2,6 +2,8 @@ package faults
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +20,7 @@ type sample struct {
 	heap       float64       // bytes that were in use at the end of the last collection; 0 where there is no Go
 	goroutines float64
 	fds        float64
+	processor  float64            // seconds of it that were used since the start
 	said       map[string]float64 // its metrics
 }
 
@@ -58,17 +61,32 @@ func (s *system) watchBroker() *watched {
 // take adds a sample.
 func (w *watched) take(t testing.TB, after time.Duration) sample {
 	t.Helper()
-	s := sample{after: after, rss: resident(t, w.pid), fds: float64(len(list(t, w.pid)))}
+	s := sample{after: after, rss: resident(t, w.pid), fds: float64(len(list(t, w.pid))), processor: processor(t, w.pid)}
 	if w.metrics != "" {
-		status, text := ask(w.metrics)
-		if status != 200 {
-			t.Fatalf("%s: no metrics, status %d", w.name, status)
+		text, err := fetch(w.metrics)
+		if err != nil {
+			t.Fatalf("%s: %v", w.name, err)
 		}
 		s.said = figures(text)
 		s.heap, s.goroutines = s.said["go_gc_heap_live_bytes"], s.said["go_goroutines"]
 	}
 	w.samples = append(w.samples, s)
 	return s
+}
+
+// fetch waits longer than ask does: who is busy answers late.
+func fetch(url string) (string, error) {
+	client := http.Client{Timeout: 20 * time.Second}
+	res, err := client.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", url, res.Status)
+	}
+	return string(text), err
 }
 
 // resident is the memory that a process has, as the system counts it.
@@ -83,6 +101,25 @@ func resident(t testing.TB, pid int) float64 {
 		t.Fatal(err)
 	}
 	return pages * float64(os.Getpagesize())
+}
+
+// processor is how many seconds of processors a process has used.
+func processor(t testing.TB, pid int) float64 {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')'):])) // names may hold anything
+	var ticks float64
+	for _, field := range fields[12:14] { // user and system time
+		n, err := strconv.ParseFloat(field, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ticks += n
+	}
+	return ticks / 100 // of a second, whatever the kernel's own
 }
 
 // list are the open files of a process.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime"
 	"time"
 
 	"go.uber.org/zap"
@@ -47,6 +48,7 @@ type Settings struct {
 	EagerMessages   int           `envconfig:"COLLECTOR_EAGER_MESSAGES" default:"4" desc:"with fewer unconfirmed messages than this a request's events leave at once, else they gather"`
 	InFlight        int           `envconfig:"COLLECTOR_MESSAGES_IN_FLIGHT" default:"128" desc:"most unconfirmed messages"`
 	WaitingBytes    int           `envconfig:"COLLECTOR_WAITING_BYTES" default:"134217728" desc:"most bytes of events that wait for a confirm; above it requests are answered 503"`
+	Requests        int           `envconfig:"COLLECTOR_REQUESTS" default:"0" desc:"most requests worked on at a time, above it they are answered 503; 0: 256 for each processor"`
 	BodyBytes       int           `envconfig:"COLLECTOR_BODY_BYTES" default:"268435456" desc:"most bytes of bodies in memory; above it requests are answered 503"`
 	Rate            float64       `envconfig:"COLLECTOR_RATE" default:"0" desc:"events a second that each key may send to this collector; 0: no limit"`
 	Burst           float64       `envconfig:"COLLECTOR_BURST" default:"0" desc:"events that each key may send at once; 0: ten seconds' worth"`
@@ -87,6 +89,9 @@ func (s *Settings) Validate() (err error) {
 	}
 	if s.BodyBytes < least {
 		err = errors.Join(err, fmt.Errorf("COLLECTOR_BODY_BYTES must be at least %d, got %d", least, s.BodyBytes))
+	}
+	if s.Requests < 0 {
+		err = errors.Join(err, fmt.Errorf("COLLECTOR_REQUESTS must be 0 or more, got %d", s.Requests))
 	}
 	if s.Rate < 0 || s.Burst < 0 {
 		err = errors.Join(err, fmt.Errorf("COLLECTOR_RATE and COLLECTOR_BURST must be 0 or more, got %g and %g", s.Rate, s.Burst))
@@ -189,6 +194,15 @@ func places(s *Settings, p *proc.Process) (*enrich.Geo, error) {
 	return geo, nil
 }
 
+// requests are as many as keep the processors busy while others wait for the
+// broker, and few enough that each has its turn soon.
+func (s *Settings) requests() int {
+	if s.Requests > 0 {
+		return s.Requests
+	}
+	return 256 * runtime.GOMAXPROCS(0)
+}
+
 func handler(s *Settings, p *proc.Process, keys *access.Keys, in *intake.Intake) (http.Handler, error) {
 	proxies, err := enrich.ParseProxies(s.TrustedProxies)
 	if err != nil {
@@ -201,7 +215,7 @@ func handler(s *Settings, p *proc.Process, keys *access.Keys, in *intake.Intake)
 	a := &api.API{
 		Enabled: s.Enabled, Demo: s.Demo, BodyTimeout: s.BodyTimeout, Proxies: proxies,
 		Keys: keys, Intake: in, Ready: p.Ready,
-		Rate: limit.NewRate(s.Rate, burst), Memory: limit.NewMemory(int64(s.BodyBytes)),
+		Rate: limit.NewRate(s.Rate, burst), Memory: limit.NewMemory(int64(s.BodyBytes)), Requests: limit.NewRequests(s.requests(), p.Metrics),
 	}
 	return a.Handler(p)
 }

@@ -288,7 +288,7 @@ func TestAStopLetsRequestsFinish(t *testing.T) {
 
 func TestEveryWrongVariableIsOneLine(t *testing.T) {
 	for name, value := range map[string]string{
-		"COLLECTOR_LISTEN": "8080", "COLLECTOR_TRUSTED_PROXIES": "ten", "COLLECTOR_PUBLISH_DEADLINE": "0s", "COLLECTOR_RATE": "-1",
+		"COLLECTOR_LISTEN": "8080", "COLLECTOR_TRUSTED_PROXIES": "ten", "COLLECTOR_PUBLISH_DEADLINE": "0s", "COLLECTOR_RATE": "-1", "COLLECTOR_REQUESTS": "-1",
 		"COLLECTOR_MESSAGE_BYTES": "5", "COLLECTOR_WAITING_BYTES": "1", "MONGODB_URI": "http://x", "RABBITMQ_PORT": "tcp://10.0.0.1:5672", "LOG_LEVEL": "loud",
 	} {
 		t.Setenv(name, value)
@@ -298,7 +298,7 @@ func TestEveryWrongVariableIsOneLine(t *testing.T) {
 		t.Fatal("taken")
 	}
 	for _, name := range []string{
-		"COLLECTOR_LISTEN", "COLLECTOR_TRUSTED_PROXIES", "COLLECTOR_PUBLISH_DEADLINE", "COLLECTOR_RATE",
+		"COLLECTOR_LISTEN", "COLLECTOR_TRUSTED_PROXIES", "COLLECTOR_PUBLISH_DEADLINE", "COLLECTOR_RATE", "COLLECTOR_REQUESTS",
 		"COLLECTOR_MESSAGE_BYTES", "COLLECTOR_WAITING_BYTES", "MONGODB_URI", "RABBITMQ_PORT", "LOG_LEVEL",
 	} {
 		if n := strings.Count("\n"+err.Error(), "\n"+name+" "); n != 1 {

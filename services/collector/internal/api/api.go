@@ -23,11 +23,12 @@ type API struct {
 	BodyTimeout time.Duration
 	Proxies     enrich.Proxies
 
-	Keys   *access.Keys
-	Intake *intake.Intake
-	Rate   *limit.Rate
-	Memory *limit.Memory // of bodies being read
-	Ready  func() error
+	Keys     *access.Keys
+	Intake   *intake.Intake
+	Rate     *limit.Rate
+	Memory   *limit.Memory   // of bodies being read
+	Requests *limit.Requests // that are worked on
+	Ready    func() error
 }
 
 // Handler is the API with the house middleware and CORS around it.

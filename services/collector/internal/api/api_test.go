@@ -115,7 +115,7 @@ func start(t testing.TB, change ...func(*API)) *collector {
 	a := &API{
 		Enabled: true, Demo: true, BodyTimeout: 5 * time.Second,
 		Keys: access.New(projects), Intake: intake.New(enricher, b, limits, metrics),
-		Rate: limit.NewRate(0, 0), Memory: limit.NewMemory(64 << 20), Ready: func() error { return nil },
+		Rate: limit.NewRate(0, 0), Memory: limit.NewMemory(64 << 20), Requests: limit.NewRequests(1000, metrics), Ready: func() error { return nil },
 	}
 	if err := a.Keys.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
@@ -427,6 +427,25 @@ func TestMemoryOfBodiesIsBounded(t *testing.T) {
 	if held := c.Memory.Held(); held != 0 {
 		t.Errorf("%d bytes are held after all requests", held)
 	}
+}
+
+func TestAboveTheMostRequestsTheNewestIsRefusedUnread(t *testing.T) {
+	c := start(t, func(a *API) { a.Requests = limit.NewRequests(1, prometheus.NewRegistry()) })
+	if err := c.Requests.Enter(); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []request{
+		{path: batchPath, body: "no JSON: it is not even looked at", header: withKey},
+		{path: trackPath, body: `{"event_type":"x","api_key":"wk_shop"}`},
+		{method: "GET", path: "/api/v1/analytics/pixel.gif?event_type=x&api_key=wk_shop"},
+	} {
+		if a := c.expect(r, 503, "overloaded"); a.header.Get("Retry-After") == "" || a.header.Get("Access-Control-Allow-Origin") == "" {
+			t.Errorf("%s: headers %v", r.path, a.header)
+		}
+	}
+	c.expect(request{method: "GET", path: "/readyz"}, 200, "")
+	c.Requests.Leave()
+	c.expect(request{path: trackPath, body: click, header: withKey}, 200, "")
 }
 
 func TestPreflights(t *testing.T) {

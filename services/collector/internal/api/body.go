@@ -23,6 +23,8 @@ const (
 	maxSent     = 1 << 20
 	maxUnpacked = 4 << 20
 	maxDiscard  = 4 << 20 // of a refused body, so that its sender comes to reading the answer
+
+	discardedAnyhow = 256 << 10 // by net/http, before it writes the answer
 )
 
 // body reads the request's body, unpacked. done must be called when nothing of
@@ -57,7 +59,9 @@ func (a *API) body(c *gin.Context) (body string, done func(), err error) {
 // busy sending when the connection closes would see no answer at all.
 func (a *API) discard(c *gin.Context) {
 	_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(min(a.BodyTimeout, 5*time.Second)))
-	_, _ = io.CopyN(io.Discard, c.Request.Body, maxDiscard)
+	if n := c.Request.ContentLength; n < 0 || n > discardedAnyhow {
+		_, _ = io.CopyN(io.Discard, c.Request.Body, maxDiscard)
+	}
 }
 
 // encodingOf checks what the headers say about the body.

@@ -18,6 +18,11 @@ const onePixel = "GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf
 // pixel takes one event from the query, for mails and pages without scripts.
 func (a *API) pixel(c *gin.Context) {
 	c.Header("Cache-Control", "no-store")
+	if err := a.Requests.Enter(); err != nil {
+		httpx.Fail(c, err)
+		return
+	}
+	defer a.Requests.Leave()
 	query := c.Request.URL.Query()
 	key := headerKey(c.Request.Header)
 	if key == "" {

@@ -31,10 +31,15 @@ func (a *API) track(parse parser) gin.HandlerFunc {
 	}
 }
 
-// take reads, checks and accepts a request. Who may not send, or sends while
-// the broker is away, is turned away before the body is read where that is
-// known: when the key stands in a header.
+// take reads, checks and accepts a request. While there are too many, the
+// newest is turned away before anything of it is read; and who may not send, or
+// sends while the broker is away, where that is known: when the key stands in a
+// header.
 func (a *API) take(c *gin.Context, parse parser) (answer intake.Answer, err error) {
+	if err := a.Requests.Check(); err != nil {
+		a.discard(c)
+		return answer, err
+	}
 	key := headerKey(c.Request.Header)
 	var holder *access.Holder
 	defer func() { a.refused(holder, err) }()
@@ -49,6 +54,10 @@ func (a *API) take(c *gin.Context, parse parser) (answer intake.Answer, err erro
 	if err != nil {
 		return answer, err
 	}
+	if err := a.Requests.Enter(); err != nil {
+		return answer, err
+	}
+	defer a.Requests.Leave()
 	request, err := parse(body)
 	if err != nil {
 		return answer, err

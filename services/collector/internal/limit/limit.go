@@ -1,11 +1,14 @@
 // Package limit keeps one sender from taking what belongs to all: events per
-// second of a key, and bytes of bodies in memory.
+// second of a key, and bytes of bodies in memory; and all senders together from
+// offering more than can be worked on.
 package limit
 
 import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/maidian/maidian/pkg/fault"
 )
@@ -105,3 +108,60 @@ func (m *Memory) Give(n int) { m.held.Add(-int64(n)) }
 
 // Held is how many bytes are held now.
 func (m *Memory) Held() int64 { return m.held.Load() }
+
+// Requests bounds how many are worked on at a time, from when one has come in
+// whole until it is answered. Above that they wait so long for a processor that
+// their senders give up, and all the work was for nothing; so the newest are
+// sent away while that costs next to nothing.
+type Requests struct {
+	most    int64
+	working atomic.Int64
+	refusal fault.Error
+	shed    prometheus.Counter
+}
+
+// NewRequests allows at most so many at a time.
+func NewRequests(most int, metrics prometheus.Registerer) *Requests {
+	r := &Requests{
+		most: int64(most),
+		refusal: fault.Error{
+			Kind: fault.Unavailable, Code: "overloaded", RetryAfter: time.Second,
+			Message: "more requests come than this server can take; try again",
+		},
+		shed: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "maidian", Subsystem: "collector", Name: "requests_shed_total",
+			Help: "Requests answered 503 because as many as may be were being worked on.",
+		}),
+	}
+	metrics.MustRegister(r.shed, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "maidian", Subsystem: "collector", Name: "requests_in_work",
+		Help: "Requests that have come in whole and are not answered yet.",
+	}, func() float64 { return float64(r.working.Load()) }))
+	return r
+}
+
+// Check is fault.Unavailable when there is no room for one more: asked before
+// a request is read.
+func (r *Requests) Check() error {
+	if r.working.Load() < r.most {
+		return nil
+	}
+	return r.refuse()
+}
+
+// Enter counts one that has been read; unless it fails, Leave must follow.
+func (r *Requests) Enter() error {
+	if r.working.Add(1) <= r.most {
+		return nil
+	}
+	r.working.Add(-1)
+	return r.refuse()
+}
+
+// Leave counts one that is answered.
+func (r *Requests) Leave() { r.working.Add(-1) }
+
+func (r *Requests) refuse() error {
+	r.shed.Inc()
+	return &r.refusal // made once: there may be many thousands a second
+}

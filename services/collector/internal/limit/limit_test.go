@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/maidian/maidian/pkg/fault"
 )
 
@@ -64,5 +67,26 @@ func TestMemoryNeverHoldsTooMuch(t *testing.T) {
 	}
 	if m.Take(100) != nil || fault.KindOf(m.Take(1)) != fault.Unavailable {
 		t.Error("the limit is not where it should be")
+	}
+}
+
+func TestNoMoreRequestsThanMayBeAreWorkedOn(t *testing.T) {
+	metrics := prometheus.NewRegistry()
+	r := NewRequests(2, metrics)
+	if r.Check() != nil || r.Enter() != nil || r.Check() != nil || r.Enter() != nil {
+		t.Fatal("refused too early")
+	}
+	var f *fault.Error
+	for _, err := range []error{r.Check(), r.Enter()} {
+		if !errors.As(err, &f) || f.Kind != fault.Unavailable || f.RetryAfter <= 0 {
+			t.Errorf("got %v, want a refusal that says when to try again", err)
+		}
+	}
+	r.Leave()
+	if err := errors.Join(r.Check(), r.Enter()); err != nil {
+		t.Errorf("refused although one has left: %v", err)
+	}
+	if got := testutil.ToFloat64(r.shed); got != 2 {
+		t.Errorf("%g refusals are counted, want 2", got)
 	}
 }
