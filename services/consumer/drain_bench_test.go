@@ -108,6 +108,9 @@ func fillRabbit(b *testing.B, cfg rabbit.Config, messages []bus.Message) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	for pub.Ready() != nil {
+		<-time.After(10 * time.Millisecond)
+	}
 	fill(b, &system{pub: pub}, messages)
 	if err := pub.Close(context.Background()); err != nil {
 		b.Fatal(err)

@@ -132,15 +132,17 @@ func (l *Loop[D]) handOut(ctx context.Context) {
 }
 
 // behind is how many times the bytes of a group may be handed out together
-// when they are there already: whoever is behind works in larger pieces.
+// when they are there already: whoever is behind works in larger pieces. But
+// no more than half of what may be held, or nothing gathers for the next group.
 const behind = 3
 
 // group is the number of waiting messages to hand out now; 0: wait for more.
 func (l *Loop[D]) group() int {
 	bytes := 0
 	for i, it := range l.waiting {
-		if bytes += it.size; i+1 == l.Limits.Messages || bytes >= behind*l.Limits.Bytes {
-			return i + 1
+		bytes += it.size
+		if n := i + 1; n == l.Limits.Messages || bytes >= behind*l.Limits.Bytes || bytes >= l.Limits.Bytes && n >= l.Limits.Prefetch/2 {
+			return n
 		}
 	}
 	full := len(l.waiting)+len(l.held) >= l.Limits.Prefetch // no more will come
