@@ -9,11 +9,11 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// Dial connects to the first of the addresses, separated by commas, that answers.
-func Dial(addresses string) (conn *amqp.Connection, err error) {
+// Dial connects to the first of the addresses, separated by commas, that answers in time.
+func Dial(addresses string, within time.Duration) (conn *amqp.Connection, err error) {
 	var all error
 	for address := range strings.SplitSeq(addresses, ",") {
-		conn, err = amqp.DialConfig(address, amqp.Config{Heartbeat: 5 * time.Second, Dial: amqp.DefaultDial(3 * time.Second)})
+		conn, err = amqp.DialConfig(address, amqp.Config{Heartbeat: 5 * time.Second, Dial: amqp.DefaultDial(within)})
 		if err == nil {
 			return conn, nil
 		}

@@ -163,7 +163,7 @@ func (p *poisoner) publish(m *message) (err error) {
 }
 
 func (p *poisoner) open() (err error) {
-	if p.conn, err = broker.Dial(p.url); err != nil {
+	if p.conn, err = broker.Dial(p.url, 3*time.Second); err != nil {
 		p.conn = nil
 		return err
 	}

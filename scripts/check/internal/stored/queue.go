@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -19,7 +20,7 @@ type Queues struct {
 
 // ReadQueues asks the broker about the queue and those beside it.
 func ReadQueues(_ context.Context, url, queue string) (q Queues, err error) {
-	conn, err := broker.Dial(url)
+	conn, err := broker.Dial(url, 20*time.Second)
 	if err != nil {
 		return q, fmt.Errorf("ask the broker: %w", err)
 	}
