@@ -52,7 +52,7 @@ type Done struct {
 	Try      int    `json:"try"`
 	At       int64  `json:"at"`
 	Took     int64  `json:"took,omitempty"` // milliseconds from the request to its answer; At less the try's has the ledger's sync in it
-	Status   int    `json:"status"` // 0: no answer
+	Status   int    `json:"status"`         // 0: no answer
 	Accepted int    `json:"accepted,omitempty"`
 	Rejected []int  `json:"rejected,omitempty"` // places in the batch
 	Wait     int    `json:"wait,omitempty"`     // Retry-After, seconds
