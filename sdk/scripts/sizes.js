@@ -59,7 +59,7 @@ const write = async () => {
   const widths = [0, 1, 2].map((i) => Math.max(...rows.map((row) => row[i].length)));
   const lines = rows.map((row) => `| ${row.map((cell, i) => cell.padEnd(widths[i])).join(' | ')} |`);
   lines.splice(1, 0, `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`);
-  const marked = /(<!-- sizes -->\n\n)[^]*?(\n\n<!-- \/sizes -->)/;
+  const marked = /(<!-- sizes -->\n\n)[\s\S]*?(\n\n<!-- \/sizes -->)/;
   writeFileSync(
     readme,
     readFileSync(readme, 'utf8').replace(marked, (_, begin, end) => begin + lines.join('\n') + end),
