@@ -163,7 +163,7 @@ export const openDelivery = (options: DeliveryOptions, store: Store, way: Way): 
     },
     flush: async () => {
       await running;
-      return flush();
+      return await flush(); // without await it would be asked for its `then`, which may be the page’s
     },
     flushOnHide,
     length: queue.length,

@@ -17,6 +17,7 @@ import { spill } from './feature/spill.js';
 import { timed } from './feature/timing.js';
 import { watching } from './feature/watch.js';
 import type { Options } from './options.js';
+import { safely } from './safely.js';
 import type { Tracking } from './tracking.js';
 
 /** All that the core does without, in the order in which it is started and in which an event comes by. */
@@ -28,10 +29,10 @@ const features = [
 ];
 
 /** Starts tracking on this page with the captures that `autoTrack` chooses. */
-export const start = (options: Options, loadOverlay: LoadOverlay): Tracking | undefined => {
+export const start = safely((options: Options, loadOverlay: LoadOverlay): Tracking | undefined => {
   const { autoTrack: choice = true } = options;
   const wanted = (name: CaptureName) => (typeof choice === 'boolean' ? choice : choice[name] !== false);
   const names = Object.keys(captures) as CaptureName[];
   const chosen = [debugOverlay(loadOverlay), ...names.filter(wanted).map((name) => captures[name])];
   return initCore(options, [...features, autoTrack(chosen)]);
-};
+});

@@ -9,6 +9,6 @@ export const beacon: Feature = (tracking) => {
   if ('keepalive' in Request.prototype) return;
   tracking.post = async (body, keepalive, leaving, headers) => {
     if (leaving && navigator.sendBeacon?.(url, body)) return { status: 0 };
-    return post(body, keepalive, leaving, headers);
+    return await post(body, keepalive, leaving, headers);
   };
 };

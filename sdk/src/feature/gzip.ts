@@ -11,7 +11,7 @@ export const gzip: Feature = (tracking) => {
   const { post } = tracking;
   let works = typeof CompressionStream === 'function';
   tracking.post = async (body, keepalive, leaving) => {
-    if (!works || leaving || (body as string).length < WORTH_IT) return post(body, keepalive, leaving);
+    if (!works || leaving || (body as string).length < WORTH_IT) return await post(body, keepalive, leaving);
     const packed = new Blob([body as string]).stream().pipeThrough(new CompressionStream('gzip'));
     const answer = await post(await new Response(packed).blob(), false, leaving, {
       'Content-Type': 'text/plain',

@@ -14,7 +14,7 @@ export const locks: Feature = (tracking) => {
       const signal = AbortSignal.timeout?.(PATIENCE);
       return await navigator.locks.request(`md.send.${options.apiKey}`, { signal }, () => turn(drain));
     } catch {
-      return turn(drain);
+      return await turn(drain);
     }
   };
 };

@@ -90,7 +90,7 @@ export const spill: Feature = (tracking) => {
   tracking.turn = (drain) =>
     turn(async () => {
       await look();
-      return drain();
+      return await drain();
     });
   tracking.decide = (decision) => {
     if (decide) decide(decision);
