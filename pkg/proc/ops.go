@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,9 +57,9 @@ func (p *Process) Serve(name, listen string, h http.Handler) (net.Addr, error) {
 	s := &http.Server{
 		Handler:           d,
 		ConnState:         d.count,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
+		ReadHeaderTimeout: cmp.Or(p.options.HeaderTimeout, 5*time.Second), // never none
+		ReadTimeout:       cmp.Or(p.options.RequestTimeout, 30*time.Second),
+		IdleTimeout:       cmp.Or(p.options.IdleTimeout, 2*time.Minute),
 		MaxHeaderBytes:    64 << 10,
 	}
 	p.OnStop(name, func(ctx context.Context) error {

@@ -18,6 +18,10 @@ type Options struct {
 	LogLevel  string        `envconfig:"LOG_LEVEL" default:"info" desc:"debug, info, warn or error"`
 	OpsListen string        `envconfig:"OPS_LISTEN" default:":9090" desc:"address of /metrics, /livez and /readyz; empty for none"`
 	Drain     time.Duration `envconfig:"DRAIN" default:"20s" desc:"longest time a shutdown may take; shorter than terminationGracePeriodSeconds"`
+
+	HeaderTimeout  time.Duration `envconfig:"HTTP_HEADER_TIMEOUT" default:"5s" desc:"longest time a request's header may take"`
+	RequestTimeout time.Duration `envconfig:"HTTP_REQUEST_TIMEOUT" default:"30s" desc:"longest time a whole request may take to come, where nothing shorter is set"`
+	IdleTimeout    time.Duration `envconfig:"HTTP_IDLE_TIMEOUT" default:"2m" desc:"how long a connection may wait for its next request"`
 }
 
 // Validate checks the options.
@@ -27,6 +31,10 @@ func (o *Options) Validate() (err error) {
 	}
 	if o.Drain <= 0 {
 		err = errors.Join(err, fmt.Errorf("DRAIN must be more than 0, got %s", o.Drain))
+	}
+	if o.HeaderTimeout < 0 || o.RequestTimeout < 0 || o.IdleTimeout < 0 {
+		err = errors.Join(err, fmt.Errorf("HTTP_HEADER_TIMEOUT, HTTP_REQUEST_TIMEOUT and HTTP_IDLE_TIMEOUT must be 0 (as by default) or more, got %s, %s and %s",
+			o.HeaderTimeout, o.RequestTimeout, o.IdleTimeout))
 	}
 	return err
 }

@@ -41,15 +41,18 @@ type running struct {
 	stop func() error // ends it in order, once
 }
 
-func serve(t *testing.T, publisher bus.Publisher) running {
+func serve(t *testing.T, publisher bus.Publisher, change ...func(*collector.Config)) running {
 	t.Helper()
 	var cfg collector.Config
 	if err := proc.Load(&cfg); err != nil {
 		t.Fatal(err)
 	}
 	cfg.Listen, cfg.PublishDeadline = "127.0.0.1:0", time.Second
+	for _, c := range change {
+		c(&cfg)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
-	p := proc.New("collector", zap.NewNop(), prometheus.NewRegistry(), proc.Options{Drain: 20 * time.Second})
+	p := proc.New("collector", zap.NewNop(), prometheus.NewRegistry(), cfg.Options)
 	url, ended := make(chan string, 1), make(chan error, 1)
 	go func() {
 		ended <- p.Run(ctx, func(ctx context.Context, p *proc.Process) error {
