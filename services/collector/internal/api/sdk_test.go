@@ -31,7 +31,7 @@ func FuzzSDK(f *testing.F) {
 		f.Add(units, kind, number, offset)
 	}
 	add("Blue shoes 👟 – 20 % \"off\"\\\n", 0, 59.90, 0)
-	add("支付", 1, -0.0, 10*365*86400_000)
+	add("支付", 1, math.Copysign(0, -1), 10*365*86400_000)
 	add("$where.a", 2, math.MaxFloat64, -10*365*86400_000)
 	add("\u2028\u0000\u0085", 3, math.NaN(), 61_000)
 	add(strings.Repeat("é", 201), 4, 5e-324, -61_000)
