@@ -1,7 +1,7 @@
 # make run     starts everything on this machine     make test   runs every test
 # make help    lists the rest
 .DEFAULT_GOAL := help
-.PHONY: help run run-rabbit demo simulate build sdk test test-go test-sdk test-browser check lint tidy controls faults nemesis overload soak oracle fuzz bench bench-drain bench-query bench-growth clean
+.PHONY: help run run-rabbit demo simulate build sdk test test-go test-sdk test-browser check lint tidy controls faults nemesis overload slow-clients soak oracle fuzz bench bench-drain bench-query bench-growth clean
 
 GO       ?= go
 GOTOOLS  := $(CURDIR)/bin/tools
@@ -99,6 +99,11 @@ OVERLOAD ?= 20s
 overload: ## offer three times what the system takes, into deploy/LOAD.md (about ten minutes, OVERLOAD=20s each)
 	@scripts/need rabbitmq
 	OVERLOAD=$(OVERLOAD) LOAD_PAGE=deploy/LOAD.md $(GO) test -count 1 -timeout 1h -v -run 'TestOverload$$' ./scripts/faults
+
+SLOW ?= 2000
+slow-clients: ## what others lose beside slow connections, into deploy/LOAD.md (SLOW=2000)
+	@scripts/need rabbitmq
+	SLOW=$(SLOW) LOAD_PAGE=deploy/LOAD.md $(GO) test -count 1 -timeout 1h -v -run 'TestSlowClients$$' ./scripts/faults
 
 SOAK ?= 60m
 soak: ## a steady load for an hour: memory, goroutines and files must be flat, into deploy/LOAD.md (SOAK=60m)
