@@ -45,7 +45,8 @@ func TestSlowClientsHurtNobodyAndAreEnded(t *testing.T) {
 			}
 			defer conn.Close()
 			go func() {
-				if err := untilEnded(conn, s.first, s.drip); err != nil {
+				err := untilEnded(conn, s.first, s.drip)
+				if err != nil {
 					err = fmt.Errorf("%s: %w", name, err)
 				}
 				ended <- err
