@@ -18,13 +18,13 @@ export interface Verdict {
 export const judge = ({ status, counts }: Answer, n: number): Verdict => {
   const refused: Record<number, string> = {};
   const content = status === 400 || status === 413;
-  const { accepted = 0, rejected = 0, errors = [] } = counts || {};
+  const { accepted = 0, rejected = 0, errors } = counts || {};
   const all = (content || status === 200) && accepted + rejected === n;
   let next: Verdict['next'] = all || (content && n < 2) ? 'go' : content ? 'halve' : 'wait';
   if (!all && next === 'go') refused[0] = `status ${status}`;
   if (next !== 'wait') {
-    each(errors, (error) => {
-      if (!(error && error.index >= 0 && error.index < n)) return;
+    each(errors || [], (error) => {
+      if (!(error && error.index === error.index >>> 0 && error.index < n)) return; // names none of these
       refused[error.index] = `${error.field || ''} ${error.message || error.code}`;
       next = 'go';
     });

@@ -189,6 +189,8 @@ test.each<[string, Reply]>([
   ['200 from somebody else', { status: 200, json: '<html>' }],
   ['200 that says null', { status: 200, json: 'null' }],
   ['200 that counts too few', { status: 200, json: { accepted: 1 } }],
+  ['200 with nonsense', { status: 200, json: { accepted: '5', rejected: {}, errors: null } }],
+  ['503 with nonsense', { status: 503, json: { errors: null } }],
 ])('%s: everything stays and is sent again until it is counted, once', async (_, trouble) => {
   collector.answer(() => (collector.requests.length < 4 ? trouble : { status: 200 }));
   const maidian = open(trouble === 'silent' ? { timeout: 50 } : {});
@@ -230,6 +232,18 @@ test('one event that nobody takes holds up no other', async () => {
   expect(await maidian.flush()).toBe(true);
   expect(numbers()).toEqual(upTo(20).filter((n) => n !== 7));
   expect(problems).toMatchObject([{ fate: 'rejected', why: 'status 400', events: [{ properties: { n: 7 } }] }]);
+});
+
+test.each<[string, unknown]>([
+  ['errors are no list', { errors: null }],
+  ['an error is none', { errors: [null, 7, 'no'] }],
+  ['an error names nobody', { errors: [{ index: 99 }, { index: -1 }, { index: 0.5 }, { index: 'a' }] }],
+])('a refusal in which %s is narrowed down to events', async (_, json) => {
+  collector.answer(() => ({ status: 400, json }));
+  const maidian = open();
+  fill(maidian, 0, 3);
+  expect(await maidian.flush()).toBe(true);
+  expect(of('rejected')).toHaveLength(3);
 });
 
 test('each refusal is told with its event and its reason', async () => {
@@ -386,7 +400,7 @@ test('a process that has nothing left to do sends first', async () => {
 test('a process whose collector is away ends all the same, and says what is lost', async () => {
   collector.answer(() => ({ status: 503, retryAfter: 3600 }));
   const { ended } = await run(
-    `new Maidian({ apiUrl, apiKey: 'wk_1', exitTimeout: 100 }).track('last', { user_id: 'ann' })`,
+    `new Maidian({ apiUrl, apiKey: 'wk_1', exitTimeout: 60000 }).track('last', { user_id: 'ann' })`,
   );
   const { code, output } = await ended;
   expect(code).toBe(0);

@@ -42,6 +42,6 @@ test('every function is told of', () => {
 test('every size that has a budget is told, with the budget', () => {
   const told = readme.split('\n').map((line) => line.split(' | ').map((cell) => cell.replace(/^\| | *\|?$/g, '')));
   for (const { part, budget } of parts) {
-    expect(told).toContainEqual([part, expect.stringMatching(/^\d\.\d\d KiB$/), `${budget} KiB`]);
+    expect(told).toContainEqual([part, expect.stringMatching(/^\d+\.\d\d KiB$/), `${budget} KiB`]);
   }
 });

@@ -42,10 +42,11 @@ const cases: [string, Answer, number, { settled: number[]; refused?: number[]; n
     3,
     { settled: [2], refused: [2], next: 'go' },
   ],
+  ['no list of errors', { status: 400, counts: { errors: null as never } }, 2, { settled: [], next: 'halve' }],
   ['errors that are none', { status: 400, counts: { errors: [null] as never } }, 2, { settled: [], next: 'halve' }],
   [
     'names that are not in the batch',
-    { status: 400, counts: { errors: bad(7, -1) } },
+    { status: 400, counts: { errors: bad(7, -1, 0.5, 2) } },
     2,
     { settled: [], next: 'halve' },
   ],

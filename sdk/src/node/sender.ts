@@ -45,7 +45,9 @@ export const startSender = (queue: Queue, options: SenderOptions): Sender => {
       left,
       batch.filter((_, i) => i in refused),
     );
-    for (const i in refused) options.refused(batch[i], refused[i]);
+    batch.forEach((entry, i) => {
+      if (i in refused) options.refused(entry, refused[i]);
+    });
     if (next === 'wait') {
       const wait = Math.max(Math.min(backoff(failures++, answer.retryAfter), maxRetryWait), answer.retryAfter ?? 0);
       resume = performance.now() + wait;
