@@ -3,6 +3,7 @@
 package event
 
 import (
+	"encoding/json"
 	"strconv"
 	"time"
 )
@@ -44,6 +45,18 @@ func (t Time) MarshalJSON() ([]byte, error) {
 		return []byte("null"), nil
 	}
 	return t.Std().AppendFormat(nil, `"`+TimeFormat+`"`), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote, and a number of milliseconds.
+func (t *Time) UnmarshalJSON(text []byte) error {
+	if len(text) == 0 || text[0] != '"' {
+		return json.Unmarshal(text, (*int64)(t))
+	}
+	at, err := time.Parse(`"`+time.RFC3339+`"`, string(text))
+	if err == nil {
+		*t = TimeOf(at)
+	}
+	return err
 }
 
 // Number is the JSON text of a number, so that its digits stay as sent. Empty means absent.
