@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { gunzipSync } from 'node:zlib';
 import { type Browser, chromium, type LaunchOptions } from 'playwright-core';
 import { expect, inject } from 'vitest';
 import { uuid } from '../../src/uuid.js';
@@ -67,7 +68,8 @@ export const startProxy = async () => {
     incoming.on('end', () => {
       const body = Buffer.concat(chunks);
       if (incoming.method !== 'POST') return forward(incoming, body, response);
-      const events = JSON.parse(`${body}`).events.length;
+      const text = incoming.headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body;
+      const events = JSON.parse(`${text}`).events.length;
       const trouble = troubleFor(events);
       batches.push({ events, answer: trouble });
       if (trouble === 'none') forward(incoming, body, response);
