@@ -17,6 +17,9 @@ afterAll(async () => {
   await browser?.close();
 });
 
+/** Web vitals come when the browser has them; here all is to be there in a known order. */
+const options = `data-flush-interval="200" data-auto-track='{"vitals":false}'`;
+
 /** The rows of the overlay, oldest first: type, fate, reason. */
 const rows = async (page: Page) => {
   const seen = await page
@@ -32,7 +35,7 @@ const policy = (more = '') =>
   `default-src 'none'; script-src ${proxy.url}; connect-src ${proxy.url}; require-trusted-types-for 'script'; ${more}`;
 
 test('the overlay shows what becomes of events, under a strict Content-Security-Policy, and is not tracked', async () => {
-  const html = `<!doctype html><title>Shop</title><h1>Shop</h1><button>Buy</button>${scriptTag(proxy.url)}`;
+  const html = `<!doctype html><title>Shop</title><h1>Shop</h1><button>Buy</button>${scriptTag(proxy.url, options)}`;
   const site = await startSite(() => html, { 'Content-Security-Policy': policy('trusted-types maidian') });
   const page = await browser.newPage({ viewport: { width: 900, height: 600 } });
   const complaints: string[] = [];
@@ -75,7 +78,7 @@ test('the overlay shows what becomes of events, under a strict Content-Security-
 });
 
 test('where the policy refuses the overlay, tracking goes on', async () => {
-  const site = await startSite(() => `<!doctype html>${scriptTag(proxy.url)}`, {
+  const site = await startSite(() => `<!doctype html>${scriptTag(proxy.url, options)}`, {
     'Content-Security-Policy': policy("trusted-types 'none'"),
   });
   const page = await browser.newPage();
@@ -91,7 +94,7 @@ test('where the policy refuses the overlay, tracking goes on', async () => {
 });
 
 test('nobody else fetches it', async () => {
-  const site = await startSite(() => `<!doctype html>${scriptTag(proxy.url)}`);
+  const site = await startSite(() => `<!doctype html>${scriptTag(proxy.url, options)}`);
   const page = await browser.newPage();
   const fetched: string[] = [];
   page.on('request', (request) => fetched.push(new URL(request.url()).pathname));
