@@ -27,12 +27,24 @@ export const cleanUrl = (url: string): string =>
     .replace(/([?#&;])[&;]+/g, '$1')
     .replace(/[?&;]+(?=#|$)|#$/g, '');
 
+let viewport = '';
+
+/** Reading the window's size may have the whole page laid out: once is enough until it changes. */
+const viewportSize = () => {
+  const forget = () => {
+    viewport = '';
+  };
+  if (!viewport) addEventListener('resize', forget, { once: true });
+  viewport = viewport || `${innerWidth}x${innerHeight}`;
+  return viewport;
+};
+
 /** What the browser says about the page, for every event. */
 export const pageFields = () => ({
   page_url: cleanUrl(location.href),
   page_title: document.title,
   screen_resolution: `${screen.width}x${screen.height}`,
-  viewport_size: `${innerWidth}x${innerHeight}`,
+  viewport_size: viewportSize(),
 });
 
 /** How the document came here, as far as the browser says. */

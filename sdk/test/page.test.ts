@@ -1,5 +1,5 @@
-import { expect, test } from 'vitest';
-import { cleanUrl, hideParams } from '../src/page.js';
+import { expect, test, vi } from 'vitest';
+import { cleanUrl, hideParams, pageFields } from '../src/page.js';
 
 test.each([
   ['https://a.example/p?x=1&y=2#top', 'https://a.example/p?x=1&y=2#top'],
@@ -35,4 +35,14 @@ test('a site adds its own names, whole ones, large or small', () => {
   expect(cleanUrl(url)).toBe('https://a.example/?customers=9&x=customer');
   hideParams();
   expect(cleanUrl('/?customer=7')).toBe('/?customer=7');
+});
+
+test('the window is measured once, until it changes', () => {
+  const read = vi.spyOn(window, 'innerWidth', 'get').mockReturnValue(800);
+  window.dispatchEvent(new Event('resize'));
+  expect([pageFields(), pageFields()].map((fields) => fields.viewport_size)).toEqual(['800x768', '800x768']);
+  expect(read).toHaveBeenCalledTimes(1);
+  read.mockReturnValue(400);
+  window.dispatchEvent(new Event('resize'));
+  expect(pageFields().viewport_size).toBe('400x768');
 });

@@ -320,3 +320,11 @@ test('what was stopped hears nothing more', () => {
   restore();
   expect(told()).toEqual([]);
 });
+
+test('while the page loads, it is left alone', () => {
+  vi.spyOn(document, 'readyState', 'get').mockReturnValue('loading');
+  start(['vitals']);
+  expect(told()).toEqual([]);
+  fire(window, 'load');
+  expect(told()).toEqual(['TTFB 12 good']);
+});

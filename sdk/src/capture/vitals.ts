@@ -30,10 +30,15 @@ export const vitals: Capture = ({ track }) => {
       const rating = value > poor ? 'poor' : value > good ? 'needs-improvement' : 'good';
       track('web_vital', { event_name: vital, page_url, properties: { value, rating, navigation_type, visit_id } });
     };
-    // Some browsers keep the time of the first byte back, or talk nonsense.
-    const said = responseStart > 0 && responseStart < performance.now();
-    if (said) tell('TTFB', again ? 0 : Math.max(responseStart - asked, 0));
     const visit = startVisit(again, asked, tell);
+    const loaded = () => {
+      // Some browsers keep the time of the first byte back, or talk nonsense.
+      if (responseStart > 0 && responseStart < performance.now()) {
+        tell('TTFB', again ? 0 : Math.max(responseStart - asked, 0));
+      }
+    };
+    if (document.readyState === 'complete') loaded();
+    else visit.undo.push(listen(window, 'load', loaded)); // an event costs the page less when it stands
     paints(visit);
     shifts(visit);
     interactions(visit);
