@@ -317,6 +317,28 @@ test('the report of a refused event is not lost with it', async () => {
   expect(lostTo(collector.stored.values())).toEqual({ full: 1 });
 });
 
+test('an event that is sent another time keeps what it had to report', async () => {
+  const maidian = open({ maxQueue: 2, batchSize: 1000, flushInterval: Infinity });
+  fill(maidian, 0, 4);
+  const [, left] = await maidian.shutdown(0);
+  await maidian.flush();
+  fill(maidian, 4, 7);
+  maidian.track('numbered', { ...left, event_id: 'again' });
+  await maidian.flush();
+  maidian.track('end');
+  await maidian.flush();
+  const reports = [...collector.stored.values()].map(({ properties }) => properties?.$dropped).filter(Boolean);
+  expect(reports).toEqual([{ full: 1 }, { full: 1 }, { full: 3 }]); // of 0; the same again; of 1, 4 and 5
+});
+
+test('a wait beyond all measure ends some day, and keeps nobody busy', async () => {
+  collector.answer(() => ({ status: 503, retryAfter: 1e12 }));
+  const maidian = open();
+  fill(maidian, 0, 1);
+  await maidian.flush();
+  expect(of('waiting')).toMatchObject([{ why: 'status 503, next try in 86400 s' }]);
+});
+
 test('what may be stored already is not dropped', async () => {
   collector.answer(() => 'lost');
   const maidian = open({ maxQueue: 3, batchSize: 1000, flushInterval: 60_000, maxRetryWait: 1 });

@@ -48,11 +48,12 @@ export const openQueue = (mostEvents: number, mostBytes: number, lost: (entry: E
 
   return {
     add: (event) => {
-      const dropped = unreported;
+      const own = event.properties?.$dropped as Drops | undefined; // of one that is sent another time
+      const dropped = own ?? unreported;
       const properties = dropped ? { ...event.properties, $dropped: dropped } : event.properties;
       const body = JSON.stringify({ ...event, properties });
       const entry: Entry = { body, bytes: Buffer.byteLength(body) + 1, dropped };
-      unreported = undefined;
+      if (!own) unreported = undefined;
       size += entry.bytes;
       if (entry.bytes > LARGEST_EVENT) return drop(entry, 'too_large');
       entries.push(entry);

@@ -1,4 +1,4 @@
-import { backoff } from '../backoff.js';
+import { backoff, LONGEST_WAIT } from '../backoff.js';
 import type { Answer } from '../transport.js';
 import { judge } from '../verdict.js';
 import type { Entry, Queue } from './queue.js';
@@ -49,7 +49,8 @@ export const startSender = (queue: Queue, options: SenderOptions): Sender => {
       if (i in refused) options.refused(entry, refused[i]);
     });
     if (next === 'wait') {
-      const wait = Math.max(Math.min(backoff(failures++, answer.retryAfter), maxRetryWait), answer.retryAfter ?? 0);
+      const own = Math.min(backoff(failures++), maxRetryWait);
+      const wait = Math.min(Math.max(own, answer.retryAfter ?? 0), LONGEST_WAIT);
       resume = performance.now() + wait;
       options.waiting(batch, `status ${answer.status}, next try in ${Math.ceil(wait / 1000)} s`);
     } else {
@@ -84,7 +85,7 @@ export const startSender = (queue: Queue, options: SenderOptions): Sender => {
     const { length } = queue.all();
     if (running || !length) return;
     if (length >= batchSize && !pause()) start();
-    else timer ??= setTimeout(start, Math.max(flushInterval, pause())).unref(); // no reason for a process to live on
+    else timer ??= setTimeout(start, Math.min(Math.max(flushInterval, pause()), LONGEST_WAIT)).unref(); // the process may end
   };
 
   const flush = async () => {
