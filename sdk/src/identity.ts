@@ -5,8 +5,10 @@ export const ANONYMOUS = 'md.anon';
 export const USER = 'md.user';
 
 /** The id of this browser: made once and kept. */
-export const anonymousId = (store: Store): string => {
-  const id = store.get(ANONYMOUS) || uuid();
+export const anonymousId = (store: Store): string => store.get(ANONYMOUS) || keepAnonymousId(store, uuid());
+
+/** Keeps the id, again too: what keeps it may count from the last time. */
+export const keepAnonymousId = (store: Store, id: string): string => {
   store.set(ANONYMOUS, id);
   return id;
 };

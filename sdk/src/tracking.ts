@@ -2,7 +2,7 @@ import { openDelivery, type Way } from './delivery.js';
 import { each } from './each.js';
 import type { Consent } from './feature/consent.js';
 import type { Watcher } from './feature/watch.js';
-import { anonymousId, rememberUser, userId } from './identity.js';
+import { anonymousId, keepAnonymousId, rememberUser, userId } from './identity.js';
 import { stringify } from './json.js';
 import { inOneGo, type Undo } from './listen.js';
 import type { Navigation } from './navigation.js';
@@ -137,7 +137,7 @@ export const startTracking = (options: Options, features: Feature[]): Tracking =
     undo[undo.length] = safely(feature)(tracking);
   });
   whoIs();
-  anonymousId(store); // now, not with the first event: a second tab that opens meanwhile must find them
+  keepAnonymousId(store, anonymousId(store)); // not with the first event: a tab that opens meanwhile must find it
   getSessionId();
   undo[undo.length] = delivery.start(); // last, so that what the features say as the page is left goes along
   return tracking;
