@@ -1,7 +1,7 @@
 # make run     starts everything on this machine     make test   runs every test
 # make help    lists the rest
 .DEFAULT_GOAL := help
-.PHONY: help run run-rabbit demo simulate build sdk test test-go test-sdk test-browser check lint tidy controls faults nemesis overload slow-clients soak oracle fuzz bench bench-drain bench-query bench-growth clean
+.PHONY: help run run-rabbit demo simulate build sdk test test-go test-sdk test-browser check lint tidy controls faults nemesis overload slow-clients soak oracle fuzz bench bench-drain bench-query bench-sdk bench-growth clean
 
 GO       ?= go
 GOTOOLS  := $(CURDIR)/bin/tools
@@ -129,6 +129,10 @@ bench-drain: ## a backlog of 100,000 events on RabbitMQ, drained beside bare ins
 bench-query: ## the query service beside ClickHouse on 10 million events, same answers (ARGS="-only questions")
 	@scripts/need node
 	@scripts/bench-query $(ARGS)
+
+bench-sdk: sdk/node_modules ## what the SDK costs a page's main thread, beside the same page without it (LOADS=30)
+	@scripts/need chromium
+	@cd sdk && npm run --silent bench
 
 bench-growth: ## fill one SQLite store with 5 million events and print how its speed changes
 	@STORE_GROWTH=5000000 $(GO) test -run '^$$' -bench '^BenchmarkGrowth$$' -benchtime 1x -timeout 30m ./pkg/store/sqlite

@@ -18,6 +18,13 @@ export const parts = [
     text: () => code("import { initCore } from './src/core.js'; initCore({ apiKey: 'k' })"),
   },
   {
+    part: 'core with addresses and page views',
+    budget: 4.25,
+    text: () =>
+      code(`import { initCore } from './src/core.js'; import { autoTrack, pages, pageViews } from './src/features.js';
+        initCore({ apiKey: 'k' }, [pages, autoTrack([pageViews])]);`),
+  },
+  {
     part: 'a module that only calls `trackEvent`',
     budget: 0.25,
     text: () => code("import { trackEvent } from './src/index.js'; trackEvent('x')"),
@@ -41,9 +48,9 @@ const packed = (text) => gzipSync(text, { level: 9 }).length / 1024;
 export const sizeOf = async ({ text, beyond }) => packed(await text()) - (beyond ? packed(await beyond()) : 0);
 
 /** The files that the browser may get to see, each by itself, without what it imports. */
-export const files = ['src', 'src/capture', 'src/feature'].flatMap((folder) =>
+export const files = ['src', 'src/capture', 'src/vitals', 'src/feature'].flatMap((folder) =>
   readdirSync(join(sdk, folder))
-    .filter((name) => name.endsWith('.ts') && !name.startsWith('overlay'))
+    .filter((name) => name.endsWith('.ts') && !/^(overlay|features)/.test(name))
     .map((name) => join(folder, name)),
 );
 export const sizeOfFile = async (file) =>
