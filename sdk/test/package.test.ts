@@ -33,6 +33,7 @@ const entries = {
     'getQueueLength',
   ],
   '@maidian/sdk/core': ['initCore', 'trackEvent'],
+  '@maidian/sdk/features': ['autoTrack', 'consent', 'pageViews'],
   '@maidian/sdk/react': ['MaidianProvider', 'useTracking', 'useTrackEvent', 'useIdentify'],
   '@maidian/sdk/vue': ['maidian', 'useTracking', 'vTrack'],
   '@maidian/sdk/node': ['Maidian'],
@@ -63,7 +64,8 @@ beforeAll(async () => {
   const source = join(folder, 'source');
   shop = join(folder, 'shop');
   installed = join(shop, 'node_modules/@maidian/sdk');
-  for (const name of ['package.json', 'README.md']) cpSync(join(sdk, name), join(source, name), { recursive: true });
+  for (const name of ['package.json', 'README.md', 'LICENSE'])
+    cpSync(join(sdk, name), join(source, name), { recursive: true });
   await packages(join(source, 'dist'));
   mkdirSync(shop);
   writeFileSync(join(shop, 'package.json'), '{ "private": true, "type": "module" }');
@@ -77,7 +79,8 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-test('it brings nothing else along', () => {
+test('it brings its license and nothing else along', () => {
+  expect(readFileSync(join(installed, 'LICENSE'), 'utf8')).toMatch(/^MIT/);
   expect(JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')).dependencies).toBeUndefined();
   expect(readdirSync(join(shop, 'node_modules')).sort()).toEqual(
     ['.package-lock.json', '@maidian', '@types', 'react', 'vue'].sort(),
