@@ -149,7 +149,7 @@ func (k *Keys) fromFile(v Value) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("MAIDIAN_SECRET_DIR: %w", err)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	name := v.File
 	if filepath.IsAbs(name) {
 		if name, err = filepath.Rel(k.dir, name); err != nil {

@@ -1,0 +1,39 @@
+package notice
+
+// Languages that there are words in.
+const (
+	English = "en"
+	Chinese = "zh"
+)
+
+// wording is what is said when a channel has no words of its own.
+type wording struct{ title, text string }
+
+var words = map[string]wording{
+	English: {
+		title: `{{if .Test}}[test] {{end}}[{{if eq .State "recovered"}}recovered{{else}}{{.Severity}}{{if .Repeat}}, still{{end}}{{end}}] {{.Name}}{{if .Group}}: {{.Group}}{{end}}`,
+		text: `{{if .Value}}{{if .Metric}}{{.Metric}}{{else}}Value{{end}}: {{.Value}}{{if .Threshold}} (threshold: {{.Op}} {{.Threshold}}){{end}}
+{{end}}{{if .Expected}}Expected: {{.Expected}}
+{{end}}{{if .NewValue}}New value: {{.NewValue}}
+{{end}}{{if .Group}}{{.GroupBy}}: {{.Group}}
+{{end}}{{if ne .From .To}}Window: {{.From}} to {{.To}}
+{{else}}At: {{.At}}
+{{end}}{{if ne .Since .At}}Since: {{.Since}}
+{{end}}{{if .Event}}Event: {{.Event}} {{.EventID}}{{if .User}} of {{.User}}{{end}}
+{{end}}{{if .Page}}Page: {{.Page}}
+{{end}}Project: {{.Project}}`,
+	},
+	Chinese: {
+		title: `{{if .Test}}【测试】{{end}}【{{if eq .State "recovered"}}已恢复{{else}}{{if eq .Severity "critical"}}严重{{else if eq .Severity "warning"}}警告{{else}}通知{{end}}{{if .Repeat}}·持续{{end}}{{end}}】{{.Name}}{{if .Group}}：{{.Group}}{{end}}`,
+		text: `{{if .Value}}{{if .Metric}}{{.Metric}}{{else}}数值{{end}}：{{.Value}}{{if .Threshold}}（阈值：{{.Op}} {{.Threshold}}）{{end}}
+{{end}}{{if .Expected}}预期：{{.Expected}}
+{{end}}{{if .NewValue}}新出现的值：{{.NewValue}}
+{{end}}{{if .Group}}{{.GroupBy}}：{{.Group}}
+{{end}}{{if ne .From .To}}时间窗口：{{.From}} 至 {{.To}}
+{{else}}时间：{{.At}}
+{{end}}{{if ne .Since .At}}开始于：{{.Since}}
+{{end}}{{if .Event}}事件：{{.Event}} {{.EventID}}{{if .User}}，用户 {{.User}}{{end}}
+{{end}}{{if .Page}}页面：{{.Page}}
+{{end}}项目：{{.Project}}`,
+	},
+}
