@@ -63,6 +63,8 @@ func (p *Process) Serve(name, listen string, h http.Handler) (net.Addr, error) {
 		MaxHeaderBytes:    64 << 10,
 	}
 	p.OnStop(name, func(ctx context.Context) error {
+		d.closing.Store(true)
+		l.Close() // first: whoever is asked to leave must not come back by the same door
 		d.empty(ctx)
 		if err := s.Shutdown(ctx); err != nil {
 			return errors.Join(err, s.Close())
@@ -70,10 +72,11 @@ func (p *Process) Serve(name, listen string, h http.Handler) (net.Addr, error) {
 		return nil
 	})
 	p.Go(name, func(context.Context) error {
-		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			return err
+		err := s.Serve(l)
+		if d.closing.Load() {
+			return nil
 		}
-		return nil
+		return err
 	})
 	return l.Addr(), nil
 }
@@ -109,7 +112,6 @@ const lingering = 500 * time.Millisecond
 
 // empty returns once nobody is left, or has had time enough to leave.
 func (d *door) empty(ctx context.Context) {
-	d.closing.Store(true)
 	ctx, cancel := context.WithTimeout(ctx, lingering)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
