@@ -432,3 +432,14 @@ func (p *Params) Property(name string) string {
 	}
 	return s
 }
+
+// Zone reads the IANA name of a time zone.
+func (p *Params) Zone(name, missing string) (string, *time.Location) {
+	given := p.String(name, missing)
+	zone, err := time.LoadLocation(given)
+	if err != nil || given == "" || given == "Local" {
+		p.Fail(name, `must be an IANA name such as "Europe/Berlin" or "UTC", got %q`, given)
+		return "UTC", time.UTC
+	}
+	return given, zone
+}

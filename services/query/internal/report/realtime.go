@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -35,7 +36,7 @@ const (
 // ReadRealtime reads the request. It has no range: that is the hour until now.
 func ReadRealtime(p *Params, env Env) (RealtimeRequest, error) {
 	r := RealtimeRequest{Common: Common{Now: env.Now, Limits: env.limits(), From: env.Now - hour + 1, To: env.Now + ahead}}
-	r.Timezone, r.Calendar.Zone = p.timezone(env)
+	r.Timezone, r.Calendar.Zone = p.Zone("timezone", cmp.Or(env.Timezone, "UTC"))
 	r.Filters = p.Filters("filters", r.Calendar)
 	r.Unit = p.unit()
 	r.Limit = p.Int("limit", 10, 1, 1000)

@@ -4,6 +4,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 
@@ -81,23 +82,9 @@ func (p *Params) Span(env Env) Common { return p.timeRange(env) }
 
 func (p *Params) timeRange(env Env) Common {
 	c := Common{Now: env.Now, Limits: env.limits(), Calendar: calendar.Calendar{Zone: time.UTC, WeekStart: time.Monday}, Unit: Unit{Kind: UserUnit}}
-	c.Timezone, c.Calendar.Zone = p.timezone(env)
+	c.Timezone, c.Calendar.Zone = p.Zone("timezone", cmp.Or(env.Timezone, "UTC"))
 	c.From, c.To = p.span(c.Calendar, env.Now, defaultDays)
 	return c
-}
-
-func (p *Params) timezone(env Env) (string, *time.Location) {
-	fallback := env.Timezone
-	if fallback == "" {
-		fallback = "UTC"
-	}
-	name := p.String("timezone", fallback)
-	zone, err := time.LoadLocation(name)
-	if err != nil || name == "" || name == "Local" {
-		p.Fail("timezone", `must be an IANA name such as "Europe/Berlin" or "UTC", got %q`, name)
-		return "UTC", time.UTC
-	}
-	return name, zone
 }
 
 // span is the range: from and to; or the days that end with to (today when it
