@@ -418,16 +418,18 @@ func TestFaults(t *testing.T) {
 			t.Parallel()
 			row, bearing := row{fault: f.name, injected: f.injected}, bearing{fault: f.name}
 			for seed := range seeds() {
-				r := f.run(t, firstSeed+seed)
-				for _, broken := range r.Findings {
-					t.Errorf("seed %d: %s: %d, such as %q", firstSeed+seed, broken.Rule, broken.Count, broken.Examples)
-				}
-				if f.expect != nil {
-					f.expect(t, r)
-				}
-				r.behaviour.expect(t)
-				row.add(r)
-				bearing.runs = append(bearing.runs, r.behaviour)
+				t.Run(fmt.Sprint("seed ", firstSeed+seed), func(t *testing.T) { // whose end is the system's
+					r := f.run(t, firstSeed+seed)
+					for _, broken := range r.Findings {
+						t.Errorf("%s: %d, such as %q", broken.Rule, broken.Count, broken.Examples)
+					}
+					if f.expect != nil {
+						f.expect(t, r)
+					}
+					r.behaviour.expect(t)
+					row.add(r)
+					bearing.runs = append(bearing.runs, r.behaviour)
+				})
 			}
 			table.Lock()
 			defer table.Unlock()
