@@ -27,7 +27,7 @@ export const openBrowser = (more: LaunchOptions = {}): Promise<Browser> => {
   return chromium.launch({
     ...more,
     executablePath: executable,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-sync', ...quiet],
+    args: ['--no-sandbox', '--disable-gpu', '--disable-sync', ...quiet, ...(more.args ?? [])],
   });
 };
 
