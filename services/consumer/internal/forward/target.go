@@ -98,6 +98,14 @@ func open(_ context.Context, o *opening) (Target, error) {
 	switch s := o.definition.Settings.(type) {
 	case *destination.Webhook:
 		return o.webhook(s)
+	case *destination.Files:
+		return o.files(s)
+	case *destination.S3:
+		return o.s3(s)
+	case *destination.GA4:
+		return o.ga4(s)
+	case *destination.Mixpanel:
+		return o.mixpanel(s)
 	}
 	return nil, fmt.Errorf("this version cannot send to a destination of type %s", o.definition.Type)
 }

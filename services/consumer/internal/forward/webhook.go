@@ -73,7 +73,7 @@ func (w *webhook) Send(ctx context.Context, b Batch) error {
 	r.Header.Set("Webhook-Id", b.ID)
 	r.Header.Set("Webhook-Timestamp", at)
 	r.Header.Set("Webhook-Signature", w.signatures(b.ID, at, body))
-	_, err = ask(w.client, r)
+	_, err = request(w.client, r)
 	return err
 }
 

@@ -1,9 +1,11 @@
 package forward
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -14,12 +16,15 @@ import (
 // mostAnswer is how much of an answer is read.
 const mostAnswer = 1 << 20
 
-// ask makes a request and returns the answer's body if the status is 2xx. Only
+// request makes a request and returns the answer's body if the status is 2xx. Only
 // what says that the body is wrong is an error of kind fault.Invalid: a wrong
 // password, address or path is the same for all events and can be put right.
-func ask(client Doer, r *http.Request) ([]byte, error) {
+func request(client Doer, r *http.Request) ([]byte, error) {
 	answer, err := client.Do(r)
 	if err != nil { // such as an address that may not be spoken to: no event is to blame
+		if whole := (*url.Error)(nil); errors.As(err, &whole) {
+			err = fmt.Errorf("ask %s: %w", r.URL.Host, whole.Err) // the whole address may have a key in it
+		}
 		return nil, fault.Wrap(fault.Unavailable, "not_sent", err)
 	}
 	defer answer.Body.Close()
