@@ -6,15 +6,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/maidian/maidian/pkg/bus"
 	"github.com/maidian/maidian/pkg/bus/rabbit"
 	"github.com/maidian/maidian/pkg/proc"
+	"github.com/maidian/maidian/pkg/secret"
 	"github.com/maidian/maidian/pkg/store"
 	"github.com/maidian/maidian/pkg/store/mongo"
 	"github.com/maidian/maidian/services/consumer/internal/deliver"
+	"github.com/maidian/maidian/services/consumer/internal/outgoing"
 )
 
 // Config of the consumer, from the environment.
@@ -30,8 +33,12 @@ func (c *Config) Validate() error {
 	return errors.Join(c.Options.Validate(), c.Settings.Validate(), c.Rabbit.Validate(), c.Mongo.Validate())
 }
 
-// Settings say how messages become inserts, whichever broker and store there are.
+// Settings say what a consumer does and how, whichever broker and store there are.
 type Settings struct {
+	Roles         []string `envconfig:"CONSUMER_ROLES" default:"store,forward" desc:"what this consumer does, several separated by commas: store (events from the queue), forward (to other systems)"`
+	Files         string   `envconfig:"FORWARD_FILES" desc:"folder that destinations of type files write below; empty: none may"`
+	Secret        secret.Config
+	Outgoing      outgoing.Config
 	Enabled       bool          `envconfig:"ANALYTICS_ENABLED" default:"true" desc:"false: take nothing off the queue"`
 	BatchSize     int           `envconfig:"ANALYTICS_BATCH_SIZE" default:"1000" desc:"most events in one insert, and most messages in a batch; SQLite takes a batch at once"`
 	FlushInterval time.Duration `envconfig:"ANALYTICS_FLUSH_INTERVAL" default:"20ms" desc:"longest time a message waits for others to be inserted with it"`
@@ -54,7 +61,7 @@ func (s *Settings) Validate() (err error) {
 	if s.FlushInterval < 0 || s.FlushInterval > time.Minute {
 		err = errors.Join(err, fmt.Errorf("ANALYTICS_FLUSH_INTERVAL must be 0s to 1m, got %s", s.FlushInterval))
 	}
-	return err
+	return errors.Join(err, s.validateRoles(), s.Secret.Validate(), s.Outgoing.Validate())
 }
 
 // Limits are what the receivers of this configuration hand out at a time. A
@@ -101,9 +108,21 @@ type Deps struct {
 	Store     store.Store
 }
 
-// Serve consumes until the process stops, and lets it stop only once every
-// worker has finished or given back what it has.
+// Serve does what its roles are until the process stops; without any it stores.
 func Serve(_ context.Context, s *Settings, p *proc.Process, deps Deps) error {
+	for _, r := range roles() {
+		if slices.Contains(s.Roles, r.name) || len(s.Roles) == 0 && r.name == "store" {
+			if err := r.start(s, p, deps); err != nil {
+				return fmt.Errorf("role %s: %w", r.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// storing brings events from the queue to the store, and lets the process stop
+// only once every worker has finished or given back what it has.
+func (s *Settings) storing(p *proc.Process, deps Deps) error {
 	d := deliver.New(deps.Store, s.BatchSize, p.Log, deliver.NewMetrics(p.Metrics))
 	p.OnReady("store", d.Ready)
 	if !s.Enabled {
