@@ -2,6 +2,7 @@ package rule
 
 import (
 	"math"
+	"slices"
 
 	"github.com/DataDog/sketches-go/ddsketch"
 	"github.com/DataDog/sketches-go/ddsketch/mapping"
@@ -30,6 +31,11 @@ func metrics() []metric {
 		{"p95", true, 512, func(b *bucket) (float64, bool) { return b.Values.p95() }},
 		{"ratio", false, 3, func(b *bucket) (float64, bool) { return float64(b.Count) / float64(b.Of), b.Of > 0 }},
 	}
+}
+
+func metricNamed(name string) metric {
+	all := metrics()
+	return all[slices.IndexFunc(all, func(m metric) bool { return m.name == name })]
 }
 
 // bucket is what is known of the events of a slice of time. Buckets of a window

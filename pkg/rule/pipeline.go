@@ -1,40 +1,24 @@
 package rule
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/maidian/maidian/pkg/ask"
 	"github.com/maidian/maidian/pkg/event"
 )
 
-// pipelineMetrics are what a pipeline rule can look at: of levels the mean of
-// the samples in the window, of what is counted the sum.
-var pipelineMetrics = []struct{ name, metric string }{
-	{"queue_depth", "avg"},         // messages on the queue
-	{"consumer_lag", "avg"},        // seconds from an event's receipt until it is stored
-	{"oldest_message_age", "avg"},  // seconds that the first message on the queue has waited
-	{"dead_letters", "sum"},        // events that became one
-	{"unaccounted_events", "avg"},  // accepted events that nothing is known of
-	{"storage_errors", "sum"},      // inserts that failed
-	{"alerts_behind", "avg"},       // seconds that rules are behind what is stored
-	{"undelivered_notices", "avg"}, // notices that wait for their channel
+// pipelineMetrics are what a pipeline rule can look at: the mean of the samples in the window.
+var pipelineMetrics = []string{
+	"queue_depth",   // messages on the queue, of all projects
+	"consumer_lag",  // seconds from receipt to storage of what was stored last
+	"dead_letters",  // of the project, at most 1,000 are counted
+	"alerts_behind", // seconds that the rules of the project are behind what is stored
 }
 
 // readPipeline: what the system says of itself over a window, compared with a number.
 func readPipeline(p *ask.Params, r *Rule) {
-	names := []string{}
-	for _, m := range pipelineMetrics {
-		names = append(names, m.name)
-	}
-	name := p.OneOf("metric", "", names...)
-	w := &windowed{events: ask.Selector{Event: sampleType(name)}, property: "properties.value"}
-	i := slices.Index(names, name)
-	for _, m := range metrics() {
-		if i >= 0 && m.name == pipelineMetrics[i].metric {
-			w.metric = m
-		}
-	}
+	name := p.OneOf("metric", "", pipelineMetrics...)
+	w := &windowed{events: ask.Selector{Event: sampleType(name)}, metric: metricNamed("avg"), property: "properties.value"}
 	r.readWindowed(p, w, 10*second, second)
 	w.judge = compares(readOp(p), number(p, "value"))
 }

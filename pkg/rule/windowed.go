@@ -91,11 +91,7 @@ func (r *Rule) readMeasure(p *ask.Params) *windowed {
 		names = append(names, m.name)
 	}
 	name := p.OneOf("metric", "count", names...)
-	for _, m := range metrics() {
-		if m.name == name {
-			w.metric = m
-		}
-	}
+	w.metric = metricNamed(name)
 	if w.metric.number {
 		w.property = p.Property("property")
 	}
