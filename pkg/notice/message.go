@@ -26,7 +26,7 @@ type Message struct {
 }
 
 // Whole is the message as one text of at most so many units, as size counts
-// them. What is cut is the text in the middle: the title says what it is about,
+// them rune by rune. What is cut is the text in the middle: the title says what it is about,
 // and the link leads to the rest.
 func (m *Message) Whole(most int, size func(string) int) string {
 	link := ""
@@ -37,11 +37,14 @@ func (m *Message) Whole(most int, size func(string) int) string {
 	if size(m.Title+text+link) <= most {
 		return m.Title + text + link
 	}
-	for room := most - size(m.Title+"…"+link); size(text) > room && text != ""; {
-		_, last := utf8.DecodeLastRuneInString(text)
-		text = text[:len(text)-last]
+	room, end := most-size(m.Title+"…"+link), 0
+	for i, r := range text {
+		if room -= size(string(r)); room < 0 {
+			break
+		}
+		end = i + utf8.RuneLen(r)
 	}
-	return m.Title + text + "…" + link
+	return m.Title + text[:end] + "…" + link
 }
 
 // facts are what templates can say. All is text, because that is what it becomes.
@@ -77,6 +80,9 @@ func factsOf(n *Notice, c *Channel, base string) facts {
 	}
 	if e := f.Event; e != nil {
 		said.Event, said.EventID, said.User, said.Page = e.EventType, e.EventID, e.UserID, e.PageURL
+	}
+	for _, text := range []*string{&said.Name, &said.Group, &said.NewValue, &said.User, &said.Page} { // strangers chose them
+		*text = piece(*text)
 	}
 	return said
 }

@@ -223,3 +223,6 @@ func (b *bounded) Read(p []byte) (int, error) {
 func refuse(format string, args ...any) error {
 	return fault.New(fault.Invalid, "refused_target", format, args...)
 }
+
+// ClearAllowed says whether what anybody on the way can read may be sent.
+func (g *Guard) ClearAllowed() bool { return g.config.AllowHTTP }

@@ -1,0 +1,26 @@
+package channel
+
+import (
+	"context"
+	"strings"
+)
+
+// slackMost is the most characters of a text: Slack advises to stay below 4,000.
+const slackMost = 3900
+
+// slack posts to an incoming webhook
+// (https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks),
+// which tells errors by its status and 429 with Retry-After. In texts, &, < and >
+// must be written as entities (https://docs.slack.dev/messaging/formatting-message-text);
+// then nothing in an event mentions a whole channel.
+func slack(ctx context.Context, s *sending) (string, error) {
+	to, err := s.secret("url")
+	if err != nil {
+		return "", err
+	}
+	text := s.message.Whole(slackMost, func(text string) int { return len(slackText.Replace(text)) })
+	_, err = s.post(ctx, to, map[string]any{"text": slackText.Replace(text), "unfurl_links": false}, nil)
+	return "", err
+}
+
+var slackText = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
