@@ -143,7 +143,7 @@ func (s *System) onJetStream(ctx context.Context) error {
 func (s *System) startServices(ctx context.Context, publisher bus.Publisher, receivers []bus.Receiver) error {
 	s.parts = append(s.parts, &part{name: "publisher", stop: publisher.Close})
 	if err := s.run(ctx, "consumer", func(ctx context.Context, p *proc.Process) error {
-		return consumer.Serve(ctx, &s.cfg.Consumer, p, consumer.Deps{Receivers: receivers, Store: s.Store})
+		return consumer.Serve(ctx, &s.cfg.Consumer, p, consumer.Deps{Receivers: receivers, Store: s.Store, Queue: s.Queue})
 	}); err != nil {
 		return err
 	}

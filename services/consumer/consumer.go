@@ -35,7 +35,7 @@ func (c *Config) Validate() error {
 
 // Settings say what a consumer does and how, whichever broker and store there are.
 type Settings struct {
-	Roles         []string `envconfig:"CONSUMER_ROLES" default:"store,forward" desc:"what this consumer does, several separated by commas: store (events from the queue), forward (to other systems)"`
+	Roles         []string `envconfig:"CONSUMER_ROLES" default:"store,alert,forward" desc:"what this consumer does, several separated by commas: store (events from the queue), alert (hold rules against them), forward (to other systems)"`
 	Files         string   `envconfig:"FORWARD_FILES" desc:"folder that destinations of type files write below; empty: none may"`
 	Secret        secret.Config
 	Outgoing      outgoing.Config
@@ -86,7 +86,11 @@ func Run(ctx context.Context, cfg *Config, p *proc.Process) error {
 	if err != nil {
 		return err
 	}
-	return Serve(ctx, &cfg.Settings, p, Deps{Receivers: receivers, Store: s})
+	queue, err := rabbit.NewInspector(cfg.Rabbit)
+	if err != nil {
+		return err
+	}
+	return Serve(ctx, &cfg.Settings, p, Deps{Receivers: receivers, Store: s, Queue: queue})
 }
 
 func (c *Config) receivers(p *proc.Process) ([]bus.Receiver, error) {
@@ -106,6 +110,7 @@ func (c *Config) receivers(p *proc.Process) ([]bus.Receiver, error) {
 type Deps struct {
 	Receivers []bus.Receiver // a worker each
 	Store     store.Store
+	Queue     bus.Inspector // for rules about the pipeline; nil: they know nothing of the queue
 }
 
 // Serve does what its roles are until the process stops; without any it stores.

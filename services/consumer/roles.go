@@ -12,6 +12,7 @@ import (
 
 	"github.com/maidian/maidian/pkg/proc"
 	"github.com/maidian/maidian/pkg/secret"
+	"github.com/maidian/maidian/services/consumer/internal/alert"
 	"github.com/maidian/maidian/services/consumer/internal/forward"
 	"github.com/maidian/maidian/services/consumer/internal/lease"
 	"github.com/maidian/maidian/services/consumer/internal/outgoing"
@@ -28,6 +29,7 @@ type role struct {
 func roles() []role {
 	return []role{
 		{"store", (*Settings).storing},
+		{"alert", (*Settings).alerting},
 		{"forward", (*Settings).forwarding},
 	}
 }
@@ -60,6 +62,13 @@ func (s *Settings) forwarding(p *proc.Process, deps Deps) error {
 	}
 	f := forward.New(deps.Store, leases, env, forward.NewMetrics(p.Metrics), p.Log)
 	follow(p, "forward", f.Run)
+	return nil
+}
+
+// alerting holds rules against stored events.
+func (s *Settings) alerting(p *proc.Process, deps Deps) error {
+	leases := lease.NewKeeper(deps.Store, uuid.NewString(), lease.DefaultFor, p.Log)
+	follow(p, "alert", alert.New(deps.Store, deps.Queue, leases, alert.NewMetrics(p.Metrics), p.Log).Run)
 	return nil
 }
 
