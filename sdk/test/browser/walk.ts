@@ -89,11 +89,11 @@ export const html = (
   <form class="b" name="search" style="top: 210px" onsubmit="return false"><input name="words"></form>
   <script src="${collector}/sdk.js"></script>
   <script>
-    maidian.initTracking({
+    if (window.maidian) maidian.initTracking({ // else the network went before the script came
       apiUrl: '${collector}/${name}', apiKey: '${apiKey}', ...${JSON.stringify(options)},
       beforeSend: (event) => walkTells('made', event),
     });
-    maidian.getTracking().watch((fate, [{ event_id, anonymous_id, properties }], why) => {
+    if (window.maidian) maidian.getTracking().watch((fate, [{ event_id, anonymous_id, properties }], why) => {
       const $sequence = properties && properties.$sequence;
       if (fate === 'dropped' || fate === 'rejected') walkTells('lost', { fate, why, event_id, anonymous_id, $sequence });
     });
@@ -108,13 +108,13 @@ const habits = {
   submit: 3,
   flush: 6,
   hide: 3,
-  link: 3,
-  visit: 3,
-  reload: 3,
+  link: 2,
+  visit: 2,
+  reload: 2,
   back: 2,
-  open: 4,
-  close: 3,
-  closeInFull: 4,
+  open: 3,
+  close: 2,
+  closeInFull: 3,
   offline: 3,
   online: 5,
   weather: 8,
@@ -124,14 +124,16 @@ const habits = {
   reset: 1,
 };
 type Habit = keyof typeof habits;
+const loads: Habit[] = ['link', 'visit', 'reload', 'back', 'open'];
 
 /** What a page that is on its way elsewhere, or gone, answers to whoever asks it for something. */
 const gone = /context was destroyed|has been closed|navigat|net::|ERR_|interrupted|detached|Timeout/;
 
-export const openLane = async (browser: Browser): Promise<Lane> => {
+export const openLane = async (browser: Browser, blank: string): Promise<Lane> => {
   const context = await browser.newContext({ viewport: { width: 600, height: 400 } });
   await context.addInitScript(watchman, TELLING);
   const lane: Lane = { context, tab: await context.newPage() };
+  await (await context.newPage()).goto(blank); // so that the process that shows the site stays when the last tab is closed
   context.on('console', (message) => {
     const text = message.text();
     if (lane.walk && text.startsWith(TELLING)) hear(lane.walk, text.slice(TELLING.length));
@@ -140,33 +142,23 @@ export const openLane = async (browser: Browser): Promise<Lane> => {
   return lane;
 };
 
+export const openWalk = (seed: number): Walk => {
+  const sky: Sky = { chance: openChance(~seed), troubles: [], share: 0, met: {} };
+  return { seed, story: [], made: new Map(), lost: new Map(), sky, offsets: [0], left: 0, errors: [] };
+};
+
 /** One visitor's way through a site, from the first page to the last; then the network is healed and they come once more. */
-export const takeWalk = async (seed: number, site: string, sky: Sky, lane: Lane): Promise<Walk> => {
-  const walk: Walk = { seed, story: [], made: new Map(), lost: new Map(), sky, offsets: [0], left: 0, errors: [] };
+export const takeWalk = async (walk: Walk, site: string, lane: Lane): Promise<void> => {
   lane.walk = walk;
-  const visitor = openVisitor(lane, site, openChance(seed), walk);
+  const visitor = openVisitor(lane, site, openChance(walk.seed), walk);
   await visitor.goAbout();
   lane.tab = await visitor.comeOnceMore();
-  return walk;
 };
 
 const hear = ({ made, lost }: Walk, line: string) => {
   const [kind, what] = JSON.parse(line);
   if (kind === 'made') made.set(what.event_id, what);
   else lost.set(what.event_id, what);
-};
-
-/** Leaves the browser as if it were new: nothing is stored, and nobody gets back to pages of a walk before. */
-const forget = async (tab: Page, blank: string) => {
-  await tab.goto(blank);
-  await tab.evaluate(() => {
-    localStorage.clear();
-    sessionStorage.clear();
-    indexedDB.deleteDatabase('maidian');
-  });
-  const session = await tab.context().newCDPSession(tab);
-  await session.send('Page.resetNavigationHistory');
-  await session.detach();
 };
 
 const openVisitor = ({ context, tab: first }: Lane, home: string, chance: Chance, walk: Walk) => {
@@ -228,6 +220,12 @@ const openVisitor = ({ context, tab: first }: Lane, home: string, chance: Chance
     say(`a share of ${sky.share} is ${sky.troubles.join(', or ')}`);
   };
 
+  let offline = false;
+  const setOffline = (is: boolean) => {
+    offline = is;
+    return context.setOffline(is);
+  };
+
   const does: Record<Habit, (tab: Page) => unknown> = {
     click: (tab) => tab.mouse.click(chance.from(12, 95), chance.of([25, 65, 145, 185, 225])),
     scroll: (tab) => inPage(tab, (share: number) => scrollTo(0, share * 5000), chance.from(0, 10) / 10),
@@ -261,8 +259,8 @@ const openVisitor = ({ context, tab: first }: Lane, home: string, chance: Chance
       if (chance.happens(0.5)) await inPage(tab, () => void maidian.forceFlush(), null);
       await close(tab, chance.happens(0.7));
     },
-    offline: () => context.setOffline(true),
-    online: () => context.setOffline(false),
+    offline: () => setOffline(true),
+    online: () => setOffline(false),
     weather: changeWeather,
     later: async (tab) => {
       await putClockForward(tab, chance.of([3000, 3000, 20_000, 3 * MINUTE, 40 * MINUTE]));
@@ -276,7 +274,7 @@ const openVisitor = ({ context, tab: first }: Lane, home: string, chance: Chance
   /** Makes more events than the queue takes, where none can leave. */
   const flood = async (tab: Page) => {
     say('flood');
-    await context.setOffline(true);
+    await setOffline(true);
     await track(tab, chance.from(1001, 1200));
   };
 
@@ -284,14 +282,16 @@ const openVisitor = ({ context, tab: first }: Lane, home: string, chance: Chance
     await visit(first);
     if (chance.happens(0.9)) changeWeather();
     const floods = chance.happens(0.02);
-    for (let steps = chance.from(8, 14); steps > 0; steps--) {
+    for (let steps = chance.from(6, 10); steps > 0; steps--) {
       if (!tabs.length) await open().catch(forgive);
       const tab = chance.of(tabs);
-      const habit = chance.weighed(habits);
+      const wish = chance.weighed(habits);
+      // Few stay to load pages that do not come.
+      const habit = offline && loads.includes(wish) && chance.happens(0.9) ? 'track' : wish;
       say(`${habit}${tabs.length > 1 ? ` in tab ${tabs.indexOf(tab) + 1} of ${tabs.length}` : ''}`);
       try {
         await does[habit](tab);
-        if (floods && steps === 4) await flood(tab);
+        if (floods && steps === 3) await flood(tab);
       } catch (error) {
         forgive(error);
       }
@@ -310,9 +310,12 @@ const openVisitor = ({ context, tab: first }: Lane, home: string, chance: Chance
   /** With a network that works again, and after any pause that the collector asked for, until nothing is left to send. */
   const comeOnceMore = async () => {
     sky.share = 0;
-    await context.setOffline(false);
+    await setOffline(false);
     const [tab = await context.newPage()] = tabs;
-    await tab.goto(address());
+    for (const until = Date.now() + PATIENCE; Date.now() < until; ) {
+      const failed = await tab.goto(address()).catch((error) => error); // it may have been on its way elsewhere
+      if (!(failed instanceof Error)) break;
+    }
     await putClockForward(tab, HOUR);
     const last = () =>
       tab.evaluate(async () => {
@@ -332,8 +335,11 @@ const openVisitor = ({ context, tab: first }: Lane, home: string, chance: Chance
       TELLING,
     );
     for (const line of notes) hear(walk, line);
-    await tab.evaluate(() => maidian.shutdown()); // leaving is no part of the walk
-    await forget(tab, `${home}/blank`);
+    await tab.evaluate(() => {
+      maidian.shutdown(); // leaving is no part of the walk
+      localStorage.clear();
+      indexedDB.deleteDatabase('maidian');
+    });
     return tab;
   };
   return { goAbout, comeOnceMore };

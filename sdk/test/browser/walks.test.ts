@@ -1,13 +1,13 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { openChance } from './chance.js';
 import { openBrowser, type StoredEvent, startSite } from './harness.js';
-import { html, judge, type Lane, openLane, takeWalk, type Walk } from './walk.js';
-import { type Sky, startWeather } from './weather.js';
+import { html, judge, type Lane, openLane, openWalk, takeWalk, type Walk } from './walk.js';
+import { startWeather } from './weather.js';
 
 /** Which walks: WALKS of them (30 if nothing is said), from SEED on (1). `SEED=17 WALKS=1` takes the 17th again. */
 const first = Number(process.env.SEED ?? 1);
 const seeds = Array.from({ length: Number(process.env.WALKS ?? 30) }, (_, i) => first + i);
+const began = Date.now();
 const analytics = `${inject('query')}/api/v1/analytics`;
 
 let browser: Browser;
@@ -16,11 +16,12 @@ let site: Awaited<ReturnType<typeof startSite>>;
 let project: { write_key: string; read_key: string };
 const lanes: Lane[] = []; // those in which nobody walks at the moment
 const total = {
+  seconds: 0,
   walks: 0,
   made: 0,
   stored: 0,
-  dropped: {} as Record<string, number>,
-  met: {} as Record<string, number>,
+  lost: {} as Record<string, number>,
+  requests: {} as Record<string, number>,
 };
 
 const read = async (path: string) => {
@@ -62,7 +63,7 @@ beforeAll(async () => {
   project = await made.json();
   weather = await startWeather(new URL(inject('collector')));
   site = await startSite((path) => {
-    if (path.endsWith('/blank')) return '';
+    if (path === '/blank') return '';
     const [, name] = path.split('/');
     const seed = Number(name.slice(1));
     const options = { flushInterval: [50, 150, 400][seed % 3], batchSize: [3, 10, 20, 60][seed % 4] };
@@ -75,6 +76,7 @@ afterAll(async () => {
   await browser?.close();
   await site?.stop();
   await weather?.stop();
+  total.seconds = Math.round((Date.now() - began) / 1000);
   console.log(JSON.stringify(total, null, 2));
 });
 
@@ -82,24 +84,31 @@ const add = (to: Record<string, number>, name: string, n = 1) => {
   to[name] = (to[name] ?? 0) + n;
 };
 
+const count = (walk: Walk, stored: StoredEvent[]) => {
+  total.walks++;
+  total.made += walk.made.size;
+  total.stored += stored.length;
+  for (const { fate, why } of walk.lost.values()) add(total.lost, `${fate}: ${why}`);
+  for (const [name, n] of Object.entries(walk.sky.met)) add(total.requests, name, n);
+};
+
 describe.concurrent('of what a visitor does, everything is stored once and unaltered, or reported as dropped', () => {
   test.each(seeds)(
     'walk %i',
     async (seed) => {
-      const name = `w${seed}`;
-      const sky: Sky = { chance: openChance(~seed), troubles: [], share: 0, met: {} };
-      weather.skies.set(name, sky);
-      const lane = lanes.pop() ?? (await openLane(browser));
-      const walk = await takeWalk(seed, `${site.url}/${name}`, sky, lane);
-      lanes.push(lane);
-      if (process.env.STORIES) console.log(seed, walk.story.join('\n'));
-      const stored = await arrived(walk);
-      expect(judge(walk, stored), `SEED=${seed} WALKS=1:\n${walk.story.join('\n')}\n`).toEqual([]);
-      total.walks++;
-      total.made += walk.made.size;
-      total.stored += stored.length;
-      for (const { fate, why } of walk.lost.values()) add(total.dropped, `${fate}: ${why}`);
-      for (const [name, n] of Object.entries(walk.sky.met)) add(total.met, name, n);
+      const walk = openWalk(seed);
+      weather.skies.set(`w${seed}`, walk.sky);
+      const lane = lanes.pop() ?? (await openLane(browser, `${site.url}/blank`));
+      try {
+        await takeWalk(walk, `${site.url}/w${seed}`, lane);
+        lanes.push(lane);
+        const stored = await arrived(walk);
+        expect(judge(walk, stored).join('\n')).toBe('');
+        count(walk, stored);
+      } catch (error) {
+        console.error(`SEED=${seed} WALKS=1\n${walk.story.join('\n')}\n${error}`);
+        throw error;
+      }
     },
     300_000,
   );
