@@ -23,9 +23,12 @@ type Definition struct {
 	Name     string   `json:"name"`
 	Type     string   `json:"type"`
 	Enabled  bool     `json:"enabled"`
+	From     string   `json:"from"`     // where a new destination begins: "now", "beginning", or a time
 	Timezone string   `json:"timezone"` // of dates in filters
 	Settings Settings `json:"settings"`
 	Shape
+
+	begin event.Time
 }
 
 // Settings are those of one type of destination.
@@ -80,6 +83,7 @@ func Read(definition []byte) (*Definition, error) {
 	d.Enabled = p.Bool("enabled", true)
 	var zone *time.Location
 	d.Timezone, zone = p.Zone("timezone", "UTC")
+	d.readFrom(p, calendar.Calendar{Zone: zone})
 	d.Shape.read(p, calendar.Calendar{Zone: zone})
 	d.Type = p.OneOf("type", "", Types()...)
 	settings, given := p.Get("settings").(map[string]any)
@@ -95,6 +99,27 @@ func Read(definition []byte) (*Definition, error) {
 	d.Settings.read(s)
 	s.Close()
 	return d, p.Done()
+}
+
+// Now and Beginning are where a destination may begin besides at a time.
+const (
+	Now       = "now"
+	Beginning = "beginning"
+)
+
+func (d *Definition) readFrom(p *ask.Params, c calendar.Calendar) {
+	if d.From = p.String("from", Now); d.From == Now || d.From == Beginning {
+		return
+	}
+	d.begin, _, _ = p.Moment("from", c)
+}
+
+// Begin is when that is which was stored first of what a new destination is sent.
+func (d *Definition) Begin(now event.Time) event.Time {
+	if d.From == Now {
+		return now
+	}
+	return d.begin
 }
 
 // texts reads a list of texts, at most so many.

@@ -16,6 +16,7 @@ import (
 	"github.com/maidian/maidian/pkg/fault"
 	"github.com/maidian/maidian/pkg/httpx"
 	"github.com/maidian/maidian/pkg/proc"
+	"github.com/maidian/maidian/pkg/secret"
 	"github.com/maidian/maidian/pkg/store"
 	"github.com/maidian/maidian/pkg/store/mongo"
 	"github.com/maidian/maidian/services/query/internal/account"
@@ -47,6 +48,7 @@ type Settings struct {
 	Exports        int           `envconfig:"QUERY_EXPORTS" default:"2" desc:"exports at a time, others wait"`
 	Poll           time.Duration `envconfig:"QUERY_POLL" default:"100ms" desc:"how often the journal is asked for new events"`
 	AccountsEvery  time.Duration `envconfig:"QUERY_ACCOUNTS_EVERY" default:"1m" desc:"how often it is looked whether all accepted events are accounted for, at most"`
+	Secret         secret.Config
 	TalliesKept    time.Duration `envconfig:"QUERY_TALLIES_KEPT" default:"2160h" desc:"how long what collectors counted in an hour is kept once it adds up; 0: for ever"`
 }
 
@@ -68,7 +70,7 @@ func (s *Settings) Validate() (err error) {
 	wrong(s.Poll > 0 && s.Poll <= 10*time.Second, "QUERY_POLL must be more than 0 and at most 10s, got %s", s.Poll)
 	wrong(s.AccountsEvery > 0, "QUERY_ACCOUNTS_EVERY must be more than 0, got %s", s.AccountsEvery)
 	wrong(s.TalliesKept == 0 || s.TalliesKept >= account.LeastKept, "QUERY_TALLIES_KEPT must be 0 or %s or more, got %s", account.LeastKept, s.TalliesKept)
-	return err
+	return errors.Join(err, s.Secret.Validate())
 }
 
 // Validate says everything that is wrong, one line for each variable.
@@ -121,7 +123,14 @@ func Serve(ctx context.Context, s *Settings, p *proc.Process, deps Deps) (net.Ad
 	p.Go("accounts", func(ctx context.Context) error { return watcher.Run(ctx, s.AccountsEvery) })
 	p.Go("tallies", account.NewPruner(deps.Store, s.TalliesKept, p.Log).Run)
 
-	h, err := api.New(p, shown, keys, admin.New(deps.Store, keys, eraser, time.Now), s.api(deps))
+	administration := admin.New(deps.Store, keys, eraser, time.Now)
+	secrets, err := secret.Open(s.Secret)
+	if err != nil {
+		return nil, err
+	}
+	administration.SealWith(secrets)
+
+	h, err := api.New(p, shown, keys, administration, s.api(deps))
 	if err != nil {
 		return nil, err
 	}

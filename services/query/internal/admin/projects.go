@@ -15,6 +15,7 @@ import (
 
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/fault"
+	"github.com/maidian/maidian/pkg/secret"
 	"github.com/maidian/maidian/pkg/store"
 	"github.com/maidian/maidian/services/query/internal/auth"
 )
@@ -26,15 +27,18 @@ type Admin struct {
 	keys   Refresher
 	eraser Eraser
 	now    func() time.Time
+
+	secrets *secret.Keys
 }
 
 // Store is what administration needs of it.
 type Store interface {
 	store.Projects
 	store.DeadLetters
+	store.Records
+	store.Journal
 	Event(ctx context.Context, project, id string) (*event.Event, error)
 	InsertEvents(ctx context.Context, events []event.Event) ([]store.Outcome, error)
-	RecordBatches(ctx context.Context, batches []store.Batch) error
 }
 
 // Refresher reads the keys again.
@@ -44,8 +48,11 @@ type Refresher interface {
 
 // New administers the store.
 func New(s Store, keys Refresher, eraser Eraser, now func() time.Time) *Admin {
-	return &Admin{s, keys, eraser, now}
+	return &Admin{s, keys, eraser, now, &secret.Keys{}}
 }
+
+// SealWith are the keys that secrets are kept with; without them none are.
+func (a *Admin) SealWith(keys *secret.Keys) { a.secrets = keys }
 
 // Settings are what a caller says about a project. In a change, what is
 // missing stays as it is.

@@ -35,6 +35,7 @@ func (a *API) administration(g *gin.RouterGroup) {
 	g.GET("/:project/dead-letters", a.listDeadLetters)
 	g.GET("/:project/dead-letters/:letter", a.getDeadLetter)
 	g.GET("/:project/discards", a.listDiscards)
+	a.destinations(g.Group("/:project/destinations"))
 	for _, group := range []string{"/:project/dead-letters", "/:project"} {
 		g.POST(group+"/replay", a.replayDeadLetters)
 		g.POST(group+"/discard", a.discardDeadLetters)

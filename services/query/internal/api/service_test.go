@@ -42,6 +42,7 @@ type service struct {
 	tables *columns.Tables
 	keys   *auth.Keys
 	eraser *erase.Eraser
+	admin  *admin.Admin
 	now    time.Time
 
 	batches int
@@ -86,7 +87,8 @@ func startWith(t testing.TB, o api.Options) *service {
 	fill(&o)
 	o.Now, o.Accounts = func() time.Time { return s.now }, s.store
 	s.eraser = erase.New(s.store, views{s}, p.Log, o.Now, erase.Options{Poll: 10 * time.Millisecond})
-	h, err := api.New(p, views{s}, s.keys, admin.New(s.store, s.keys, s.eraser, o.Now), o)
+	s.admin = admin.New(s.store, s.keys, s.eraser, o.Now)
+	h, err := api.New(p, views{s}, s.keys, s.admin, o)
 	if err != nil {
 		t.Fatal(err)
 	}
