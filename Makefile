@@ -1,7 +1,7 @@
 # make run     starts everything on this machine     make test   runs every test
 # make help    lists the rest
 .DEFAULT_GOAL := help
-.PHONY: help run run-rabbit demo simulate build sdk test test-go test-sdk test-browser check lint tidy controls faults nemesis overload slow-clients soak oracle fuzz bench bench-drain bench-query bench-sdk bench-growth clean
+.PHONY: help run run-rabbit demo simulate build sdk test test-go test-sdk test-browser check lint tidy controls faults nemesis overload slow-clients soak oracle fuzz bench bench-drain bench-query bench-sdk bench-growth walks clean
 
 GO       ?= go
 GOTOOLS  := $(CURDIR)/bin/tools
@@ -54,6 +54,12 @@ test-go: ## Go tests with the race detector, on private servers
 
 test-sdk: sdk/node_modules ## the SDK's unit tests
 	@cd sdk && npm run --silent test
+
+WALKS ?= 1000
+SEED  ?= 1
+walks: sdk/node_modules bin/maidian ## random visits over a network that fails, every event accounted for (WALKS=1000 SEED=1)
+	@scripts/need chromium
+	@cd sdk && MAIDIAN_BIN=$(CURDIR)/bin/maidian WALKS=$(WALKS) SEED=$(SEED) npm run --silent test:browser -- test/browser/walks.test.ts
 
 test-browser: sdk/node_modules bin/maidian ## the SDK in a real browser against the real system
 	@scripts/need chromium
