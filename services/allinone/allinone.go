@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -135,6 +136,9 @@ func Start(ctx context.Context, c *Config, log *zap.Logger) (*System, error) {
 func (s *System) makeDir(context.Context) error {
 	if s.cfg.Memory {
 		return nil
+	}
+	if s.cfg.Consumer.Files == "" {
+		s.cfg.Consumer.Files = filepath.Join(s.cfg.Dir, "files")
 	}
 	if err := os.MkdirAll(s.cfg.Dir, 0o755); err != nil {
 		return fmt.Errorf("the data directory cannot be made: %w", err)

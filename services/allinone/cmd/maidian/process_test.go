@@ -421,7 +421,7 @@ func TestDemoPrintsTheShopsTables(t *testing.T) {
 }
 
 func TestCommandLinesThatMeanNothing(t *testing.T) {
-	for _, args := range [][]string{{}, {"nonsense"}, {"serve", "-nonsense"}, {"serve", "word"}, {"import"}, {"import", "a", "b"}, {"simulate", "-rate", "-1"}, {"account", "all"}, {"dead-letters"}, {"dead-letters", "bury"}, {"dead-letters", "discard"}, {"dead-letters", "discard", "all"}, {"dead-letters", "show"}, {"dead-letters", "list", "b/1"}, {"dead-letters", "list", "-filter", "moon=full"}, {"dead-letters", "replay", "b/1", "-filter", "text=x"}, {"segments"}, {"segments", "burn"}, {"segments", "verify", "-from", "yesterday"}} {
+	for _, args := range [][]string{{}, {"nonsense"}, {"serve", "-nonsense"}, {"serve", "word"}, {"import"}, {"import", "a", "b"}, {"simulate", "-rate", "-1"}, {"account", "all"}, {"dead-letters"}, {"dead-letters", "bury"}, {"dead-letters", "discard"}, {"dead-letters", "discard", "all"}, {"dead-letters", "show"}, {"dead-letters", "list", "b/1"}, {"dead-letters", "list", "-filter", "moon=full"}, {"dead-letters", "replay", "b/1", "-filter", "text=x"}, {"forward"}, {"forward", "fly"}, {"forward", "show"}, {"forward", "replay", "x"}, {"forward", "list", "x"}, {"segments"}, {"segments", "burn"}, {"segments", "verify", "-from", "yesterday"}} {
 		p := maidian(t, args...)
 		if code := p.exit(); code != 2 || p.text() == "" {
 			t.Errorf("maidian %v: exit code %d, output %q", args, code, p.text())
