@@ -1,0 +1,261 @@
+// Package notify tells people of firings. A firing's record is due until there
+// is a notice of it for each of its channels; a notice's record is due whenever
+// it should be tried. So nothing is only in memory: whoever is killed at any
+// moment, another goes on, and people are told at least once.
+package notify
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/notice"
+	"github.com/maidian/maidian/pkg/rule"
+	"github.com/maidian/maidian/pkg/store"
+	"github.com/maidian/maidian/services/consumer/internal/channel"
+)
+
+// Sender speaks to a channel once.
+type Sender interface {
+	Send(ctx context.Context, c *notice.Channel, n *notice.Notice) (remark string, err error)
+}
+
+// Times are how long things take.
+type Times struct {
+	Look    time.Duration // between looks for what is due
+	Try     time.Duration // longest time of one attempt
+	Taken   time.Duration // in which nobody else tries what one has taken; longer than Try
+	First   time.Duration // from the first attempt to the second; then twice as long each time
+	Longest time.Duration // between two attempts
+	Patient time.Duration // from the firing until it is given up
+	Keep    time.Duration // in which one that was delivered is still listed
+	Grace   time.Duration // in which an attempt may end when the process is to stop
+}
+
+// defaultTimes are those of production.
+var defaultTimes = Times{
+	Look: 200 * time.Millisecond, Try: 30 * time.Second, Taken: time.Minute, First: 5 * time.Second, Longest: time.Hour,
+	Patient: 24 * time.Hour, Keep: 7 * 24 * time.Hour, Grace: 5 * time.Second,
+}
+
+// Notifier makes notices of firings and sends them. Any number of processes may
+// have one.
+type Notifier struct {
+	store   store.Records
+	sender  Sender
+	times   Times
+	paceOf  func(kind string) channel.Pace
+	metrics *Metrics
+	log     *zap.Logger
+	now     func() time.Time
+
+	mu      sync.Mutex
+	targets map[string]*target
+	wake    chan struct{} // a target can take more
+	workers sync.WaitGroup
+}
+
+// New tells of the firings in the store by way of the sender.
+func New(s store.Records, sender Sender, metrics *Metrics, log *zap.Logger) *Notifier {
+	return &Notifier{
+		store: s, sender: sender, times: defaultTimes, paceOf: channel.PaceOf, metrics: metrics, log: log, now: time.Now,
+		targets: map[string]*target{}, wake: make(chan struct{}, 1),
+	}
+}
+
+// page is how many records are read at a time.
+const page = 200
+
+// Run goes on until ctx ends, and lets attempts that are under way end.
+func (n *Notifier) Run(ctx context.Context) error {
+	defer n.workers.Wait()
+	sending, cut := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() { time.AfterFunc(n.times.Grace, cut) })
+	ticker := time.NewTicker(n.times.Look)
+	defer ticker.Stop()
+	for {
+		if err := errors.Join(n.spread(ctx), n.send(ctx, sending)); err != nil && ctx.Err() == nil {
+			n.log.Warn("notices cannot be read or written", zap.Error(err))
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		case <-n.wake:
+		}
+	}
+}
+
+func (n *Notifier) moment() event.Time { return event.TimeOf(n.now()) }
+
+// spread makes the notices of firings that have none yet.
+func (n *Notifier) spread(ctx context.Context) error {
+	for {
+		firings, err := n.store.DueRecords(ctx, rule.FiringKind, n.moment(), page)
+		if err != nil {
+			return fmt.Errorf("read firings: %w", err)
+		}
+		silences := map[string][]notice.Silence{}
+		for _, r := range firings {
+			if err := n.spreadOne(ctx, r, silences); err != nil {
+				return err
+			}
+		}
+		if len(firings) < page {
+			return nil
+		}
+	}
+}
+
+// spreadOne ends with the firing not being due any more. Whoever was cut short
+// before does it again: the notices that are there already stay as they are.
+func (n *Notifier) spreadOne(ctx context.Context, r store.Record, silences map[string][]notice.Silence) error {
+	var f rule.Firing
+	if err := json.Unmarshal(r.Data, &f); err != nil {
+		n.log.Error("a firing cannot be read, nobody is told of it", zap.String("record", r.Key()), zap.Error(err))
+	} else if err := n.post(ctx, f, silences); err != nil {
+		return err
+	}
+	r.Due = 0
+	return unlessChanged(n.store.UpdateRecord(ctx, r))
+}
+
+// unlessChanged takes it for done when another process was faster.
+func unlessChanged(err error) error {
+	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+func (n *Notifier) post(ctx context.Context, f rule.Firing, silences map[string][]notice.Silence) error {
+	silent, err := n.silent(ctx, &f, silences)
+	if err != nil {
+		return err
+	}
+	for _, id := range f.Channels {
+		told := notice.For(f, id, n.moment())
+		due := told.CreatedAt
+		if silent {
+			told.State, due = notice.Silenced, n.in(n.times.Keep)
+		}
+		r, err := told.Record(due, 0)
+		if err == nil {
+			err = n.store.CreateRecord(ctx, r)
+		}
+		switch {
+		case err == nil && silent:
+			n.metrics.count(notice.Silenced)
+		case err != nil && !errors.Is(err, store.ErrConflict):
+			return fmt.Errorf("make notice %s: %w", told.ID, err)
+		}
+	}
+	return nil
+}
+
+// most silences of a project that are looked at.
+const mostSilences = 1000
+
+func (n *Notifier) silent(ctx context.Context, f *rule.Firing, known map[string][]notice.Silence) (bool, error) {
+	if _, ok := known[f.Project]; !ok {
+		records, err := n.store.Records(ctx, notice.SilenceKind, f.Project, "", mostSilences)
+		if err != nil {
+			return false, fmt.Errorf("read silences: %w", err)
+		}
+		known[f.Project] = []notice.Silence{}
+		for _, r := range records {
+			var s notice.Silence
+			if json.Unmarshal(r.Data, &s) == nil { // better to be told than not
+				known[f.Project] = append(known[f.Project], s)
+			}
+		}
+	}
+	return slices.ContainsFunc(known[f.Project], func(s notice.Silence) bool { return s.Covers(f) }), nil
+}
+
+// in is the moment after a time from now.
+func (n *Notifier) in(d time.Duration) event.Time { return event.TimeOf(n.now().Add(d)) }
+
+// send hands what is due to workers, as many as each target takes, and puts off
+// what would stand before others.
+func (n *Notifier) send(ctx, sending context.Context) error {
+	for {
+		records, err := n.store.DueRecords(ctx, notice.Kind, n.moment(), page)
+		if err != nil {
+			return fmt.Errorf("read notices: %w", err)
+		}
+		full := len(records) == page
+		for _, r := range records {
+			if err := n.sendOne(ctx, sending, r, full); err != nil {
+				return err
+			}
+		}
+		if !full {
+			return nil
+		}
+	}
+}
+
+func (n *Notifier) sendOne(ctx, sending context.Context, r store.Record, full bool) error {
+	told, err := notice.Of(&r)
+	if err != nil {
+		n.log.Error("a notice cannot be read, nobody is told of it", zap.Error(err))
+		r.Due = 0
+		return unlessChanged(n.store.UpdateRecord(ctx, r))
+	}
+	if told.State != notice.Waiting {
+		return unlessChanged(n.store.DeleteRecord(ctx, r))
+	}
+	t := n.target(told)
+	until, why := t.admit(r.Key(), n.now())
+	switch {
+	case why == admitted:
+		n.workers.Go(func() {
+			n.try(sending, t, r, told)
+			n.leave(t, r.Key())
+		})
+	case why == shut && n.now().Sub(told.CreatedAt.Std()) > n.times.Patient:
+		n.settle(ctx, r, told, givenUp(told))
+	case why == shut:
+		return n.putOff(ctx, r, until)
+	case why == busy && full: // a flood for one target must not stand before the others'
+		return n.putOff(ctx, r, until.Add(jitter(putOffFor)))
+	}
+	return nil
+}
+
+const putOffFor = 30 * time.Second
+
+func (n *Notifier) putOff(ctx context.Context, r store.Record, until time.Time) error {
+	r.Due = event.TimeOf(until.Add(jitter(time.Second)))
+	return unlessChanged(n.store.UpdateRecord(ctx, r))
+}
+
+// target is where a notice goes to.
+func (n *Notifier) target(told *notice.Notice) *target {
+	key := told.Project + "/" + told.Channel
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	t := n.targets[key]
+	if t == nil {
+		t = &target{pace: channel.Pace{AtOnce: 1}, sending: map[string]bool{}}
+		n.targets[key] = t
+	}
+	return t
+}
+
+// leave lets the next one in.
+func (n *Notifier) leave(t *target, key string) {
+	t.leave(key)
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
