@@ -94,7 +94,7 @@ func (b Batch) halves() [2]Batch {
 }
 
 // open makes the target of a destination. Adding a type is a file and a line here.
-func open(_ context.Context, o *opening) (Target, error) {
+func open(ctx context.Context, o *opening) (Target, error) {
 	switch s := o.definition.Settings.(type) {
 	case *destination.Webhook:
 		return o.webhook(s)
@@ -106,6 +106,12 @@ func open(_ context.Context, o *opening) (Target, error) {
 		return o.ga4(s)
 	case *destination.Mixpanel:
 		return o.mixpanel(s)
+	case *destination.ClickHouse:
+		return o.clickhouse(s)
+	case *destination.Postgres:
+		return o.postgres(ctx, s)
+	case *destination.Kafka:
+		return o.kafka(s)
 	}
 	return nil, fmt.Errorf("this version cannot send to a destination of type %s", o.definition.Type)
 }
