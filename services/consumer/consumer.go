@@ -35,8 +35,9 @@ func (c *Config) Validate() error {
 
 // Settings say what a consumer does and how, whichever broker and store there are.
 type Settings struct {
-	Roles         []string `envconfig:"CONSUMER_ROLES" default:"store,alert,forward" desc:"what this consumer does, several separated by commas: store (events from the queue), alert (hold rules against them), forward (to other systems)"`
+	Roles         []string `envconfig:"CONSUMER_ROLES" default:"store,alert,forward" desc:"what this consumer does, several separated by commas: store (events from the queue), alert (hold rules against them and tell people), forward (to other systems)"`
 	Files         string   `envconfig:"FORWARD_FILES" desc:"folder that destinations of type files write below; empty: none may"`
+	PublicURL     string   `envconfig:"CONSUMER_PUBLIC_URL" desc:"where people reach the query service, such as https://maidian.example: links to charts begin with it; empty: no links"`
 	Secret        secret.Config
 	Outgoing      outgoing.Config
 	Enabled       bool          `envconfig:"ANALYTICS_ENABLED" default:"true" desc:"false: take nothing off the queue"`

@@ -13,8 +13,10 @@ import (
 	"github.com/maidian/maidian/pkg/proc"
 	"github.com/maidian/maidian/pkg/secret"
 	"github.com/maidian/maidian/services/consumer/internal/alert"
+	"github.com/maidian/maidian/services/consumer/internal/channel"
 	"github.com/maidian/maidian/services/consumer/internal/forward"
 	"github.com/maidian/maidian/services/consumer/internal/lease"
+	"github.com/maidian/maidian/services/consumer/internal/notify"
 	"github.com/maidian/maidian/services/consumer/internal/outgoing"
 )
 
@@ -65,8 +67,14 @@ func (s *Settings) forwarding(p *proc.Process, deps Deps) error {
 	return nil
 }
 
-// alerting holds rules against stored events.
+// alerting holds rules against stored events, and tells people what comes of it.
 func (s *Settings) alerting(p *proc.Process, deps Deps) error {
+	keys, err := secret.Open(s.Secret)
+	if err != nil {
+		return err
+	}
+	sender := channel.New(outgoing.New(s.Outgoing), keys, s.PublicURL)
+	follow(p, "notify", notify.New(deps.Store, sender, notify.NewMetrics(p.Metrics), p.Log).Run)
 	leases := lease.NewKeeper(deps.Store, uuid.NewString(), lease.DefaultFor, p.Log)
 	follow(p, "alert", alert.New(deps.Store, deps.Queue, leases, alert.NewMetrics(p.Metrics), p.Log).Run)
 	return nil

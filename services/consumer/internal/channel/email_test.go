@@ -146,7 +146,7 @@ func listen(t *testing.T, p *post, implicit bool) (*Sender, int) {
 	}
 	var done sync.WaitGroup
 	done.Go(func() { _ = server.Serve(l) })
-	t.Cleanup(func() { server.Close(); done.Wait() })
+	t.Cleanup(func() { server.Close(); l.Close(); done.Wait() }) // the listener besides: the server may not have begun with it
 
 	c := outgoing.Config{MailPorts: []int{port}, Networks: []string{"127.0.0.0/8"}, Timeout: 10 * time.Second, MaxAnswer: 1 << 16, Roots: x509.NewCertPool()}
 	c.Roots.AddCert(withCertificate.Certificate())

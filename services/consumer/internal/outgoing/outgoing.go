@@ -5,6 +5,7 @@
 package outgoing
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -68,8 +69,10 @@ type Guard struct {
 // connectWithin is the longest time until there is a connection.
 const connectWithin = 10 * time.Second
 
-// New guards by a configuration that is valid.
+// New guards by a configuration that is valid, or empty: then no port may
+// be spoken to.
 func New(c Config) *Guard {
+	c.Timeout, c.MaxAnswer = cmp.Or(c.Timeout, 30*time.Second), cmp.Or(c.MaxAnswer, 1<<20)
 	g := &Guard{config: c}
 	for _, network := range c.Networks {
 		g.networks = append(g.networks, netip.MustParsePrefix(network).Masked())

@@ -263,7 +263,9 @@ func TestAnswersAreBounded(t *testing.T) {
 }
 
 func TestAServerThatHangsIsLeft(t *testing.T) {
-	c, u, _ := server(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	over := make(chan struct{})
+	c, u, _ := server(t, func(http.ResponseWriter, *http.Request) { <-over })
+	defer close(over)
 	c.Networks, c.Timeout = []string{"127.0.0.0/8"}, 50*time.Millisecond
 	_, err := New(c).Client().Get(u.String())
 	if timeout := net.Error(nil); !errors.As(err, &timeout) || !timeout.Timeout() {
