@@ -67,7 +67,7 @@ const (
 	projectCells  = 1 << 22
 	mostGroupName = 200    // bytes
 	mostAhead     = minute // of an event's time before the evaluator's
-	mostJump      = day    // windows that ended earlier are not judged
+	mostBehind    = 50_000 // steps: windows that ended earlier are not judged
 )
 
 // New evaluates a project's rules from a moment on.
@@ -308,8 +308,8 @@ func (e *Evaluator) Advance(t event.Time) {
 			continue
 		}
 		until := t - s.rule.Grace
-		if until-s.Judged > mostJump {
-			s.Judged = (until - mostJump) / w.step * w.step
+		if oldest := until - mostBehind*w.step; s.Judged < oldest {
+			s.Judged = oldest / w.step * w.step
 		}
 		for end := s.Judged + w.step; end <= until; end += w.step {
 			e.judge(s, end)

@@ -206,3 +206,16 @@ func DefinitionsFromYAML(file []byte) ([]json.RawMessage, error) {
 	}
 	return listed.Rules, nil
 }
+
+// Example is a firing as the rule makes them, of nothing that has happened.
+func (r *Rule) Example(project, id string, now event.Time) Firing {
+	e := New(project, now)
+	f := e.firing(&running{rule: r}, "", StateFiring, now)
+	f.ID, f.Window = id, Span{now, now + 1}
+	if w := r.windowed; w != nil {
+		v := w.judge(&group{History: newRing(w.history)}, now, 0, true)
+		f.Metric, f.Window = w.metric.name, Span{now - w.window, now}
+		f.Value, f.Op, f.Threshold = v.value, v.op, v.threshold
+	}
+	return f
+}

@@ -112,50 +112,22 @@ func (w *work) follow(ctx context.Context) (idle bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	var own []store.Batch
-	var ids []string
 	stored := 0
-	for _, entry := range entries {
-		w.late.see(&entry)
-		stored += entry.Stored
-		if entry.Project == w.project {
-			own, ids = append(own, entry), append(ids, entry.ID)
-		}
+	for i := range entries {
+		w.late.see(&entries[i])
+		stored += entries[i].Stored
 	}
-	events, err := w.events(ctx, ids)
+	seen, err := w.rules.Take(ctx, w.store, entries)
 	if err != nil {
 		return false, err
 	}
-	for i := range own {
-		w.rules.Advance(own[i].ReceivedAt)
-		for _, e := range events[own[i].ID] {
-			w.rules.Observe(e)
-		}
-		w.metrics.events.Add(float64(len(events[own[i].ID])))
-	}
+	w.metrics.events.Add(float64(seen))
 	idle = stored < eventsAtOnce // that was the end of the journal
 	if idle {
 		w.rules.Advance(asked - w.late.by(asked))
 	}
 	w.metrics.behind.WithLabelValues(w.project).Set(float64(asked-w.rules.Progress()) / 1000)
 	return idle, nil
-}
-
-// events are those of the entries, by batch id.
-func (w *work) events(ctx context.Context, ids []string) (map[string][]*event.Event, error) {
-	byBatch := make(map[string][]*event.Event, len(ids))
-	if len(ids) == 0 {
-		return byBatch, nil
-	}
-	err := w.store.EventsOfBatches(ctx, w.project, ids, func(e *event.Event) error {
-		own := *e
-		byBatch[e.BatchID] = append(byBatch[e.BatchID], &own)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read stored events: %w", err)
-	}
-	return byBatch, nil
 }
 
 // lateness is how long the newest entry of the journal was on its way. While
