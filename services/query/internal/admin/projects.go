@@ -38,6 +38,7 @@ type Store interface {
 	store.Records
 	store.Journal
 	Event(ctx context.Context, project, id string) (*event.Event, error)
+	EventsOfBatches(ctx context.Context, project string, ids []string, yield func(*event.Event) error) error
 	InsertEvents(ctx context.Context, events []event.Event) ([]store.Outcome, error)
 }
 
