@@ -20,12 +20,12 @@ const variants = {
   with: html('<script async src="/sdk.js" data-api-key="wk_bench" data-flush-interval="200"></script>'),
 };
 
-/** The two pages, the script, and a collector that takes everything. */
+/** The two pages, the scripts, and a collector that takes everything. */
 const serve = () => {
-  const script = readFileSync(join(assets, 'sdk.js'));
+  const scripts = new Map(['/sdk.js', '/sdk-more.js'].map((path) => [path, readFileSync(join(assets, path))]));
   const server = createServer((request, response) => {
     const answer = (type, content) => response.writeHead(200, { 'Content-Type': type }).end(content);
-    if (request.url === '/sdk.js') return answer('text/javascript', script);
+    if (scripts.has(request.url)) return answer('text/javascript', scripts.get(request.url));
     if (request.method === 'GET') return answer('text/html; charset=utf-8', variants[request.url.slice(1)] ?? '');
     const chunks = [];
     request.on('data', (chunk) => chunks.push(chunk));

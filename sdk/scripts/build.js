@@ -9,8 +9,32 @@ export const sdk = dirname(dirname(fileURLToPath(import.meta.url)));
 const target = 'es2019';
 
 /** The scripts that the collector embeds, by the names of its files: committed, so that building it needs no Node. */
-export const scripts = { 'sdk.js': 'src/script.ts', 'sdk-overlay.js': 'src/overlay-script.ts' };
+export const scripts = {
+  'sdk.js': 'src/script.ts',
+  'sdk-more.js': 'src/more-script.ts',
+  'sdk-overlay.js': 'src/overlay-script.ts',
+};
 export const assets = join(sdk, '../services/collector/internal/api/assets');
+
+/** In sdk.js, late.ts stands in the place of what sdk-more.js brings. */
+const leaveOut = {
+  name: 'leave out',
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /(capture\/(dead|vitals)|feature\/ways)\.js$/ }, () => ({ path: join(sdk, 'src/late.ts') })),
+};
+
+/** Names that only the SDK's own parts call each other by, in all its scripts. */
+const internal =
+  'store steps ready turn post tell decide flushOnHide memory disk onNavigate remaining lost stamp take refused navigation wait flush url retryAfter counts track';
+const names = Object.fromEntries(internal.split(' ').map((name, i) => [name, String.fromCharCode(97 + i)]));
+
+/** What all scripts that the collector serves are built with. */
+const served = (entry) => ({
+  preamble: '/* Maidian, MIT */',
+  plugins: entry === scripts['sdk.js'] ? [leaveOut] : [],
+  mangleProps: RegExp(`^(${Object.keys(names).join('|')})$`),
+  mangleCache: { ...names },
+});
 
 /** Bundles and minifies one entry, as a script tag or a bundler would get it; with a source map when that has a name. */
 const pack = async (entry, { map, preamble, ...options } = {}) => {
@@ -35,10 +59,8 @@ const pack = async (entry, { map, preamble, ...options } = {}) => {
 /** The text of a bundle. */
 export const bundle = async (entry, options) => (await pack(entry, options)).code;
 
-const preamble = '/* Maidian browser SDK, MIT */';
-
 /** The text of a script that the collector serves. */
-export const script = (name = 'sdk.js') => bundle(scripts[name], { preamble });
+export const script = (name = 'sdk.js') => bundle(scripts[name], served(scripts[name]));
 
 const isEntry = (name) => Object.values(scripts).includes(`src/${name}`);
 
@@ -76,7 +98,7 @@ export const packages = async (dist = join(sdk, 'dist')) => {
   }
   for (const [name, entry] of Object.entries(scripts)) {
     const published = name === 'sdk.js' ? 'tracking_sdk.js' : name;
-    const { code, map } = await pack(entry, { preamble, map: `${published}.map` });
+    const { code, map } = await pack(entry, { ...served(entry), map: `${published}.map` });
     writeFileSync(join(dist, published), code);
     writeFileSync(join(dist, `${published}.map`), map);
   }

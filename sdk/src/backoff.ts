@@ -10,4 +10,4 @@ export const backoff = (failures: number, asked = 0): number => {
 
 /** The milliseconds that a Retry-After header asks for, in seconds or as a date; 0 when it asks for nothing. */
 export const retryAfter = (header: string | null): number =>
-  Math.max(Number(header) * 1000 || Date.parse(header || '') - Date.now() || 0, 0);
+  Math.max(+(header as string) * 1000 || Date.parse(header || '') - Date.now() || 0, 0);

@@ -7,7 +7,7 @@ export type HearClick = (element: Element, event: MouseEvent, target: Element) =
 
 /** Calls `hear` with each click that may be told; with those of other buttons when the type is `auxclick`. */
 export const onClick = (hear: HearClick, type = 'click'): Undo =>
-  listen<MouseEvent>(document, type, (event) => {
+  listen<MouseEvent>(type, (event) => {
     const target = event.composedPath()[0] as Element;
     const { control } = (target.closest('a,button,input,label') || {}) as HTMLLabelElement;
     if (isSilent(target) || control) return; // of a label, the click on its control follows
@@ -26,7 +26,7 @@ export const onLink = (hear: (link: HTMLAnchorElement, href: string) => void): U
 const OWN_WAYS = `${PRIVATE},label,canvas,video,audio,iframe`;
 
 /** Whether a click expects an answer that can be seen here: not made by keyboard or script, nor to write or mark text. */
-export const isPlain: (...click: Parameters<HearClick>) => boolean = (_, { detail }, target) =>
+export const isPlain = ({ detail }: MouseEvent, target: Element): boolean =>
   detail > 0 &&
   !nearest(target, OWN_WAYS) &&
   (!!nearest(target, MEANINGFUL) || (getSelection() as Selection).type !== 'Range');

@@ -43,16 +43,16 @@ export const trackPageView = (fields?: Fields): void => trackEvent('page_view', 
 export const setUserId = (id: string | number | null): void => withTracking((tracking) => tracking.setUserId(id));
 
 /** The id of the running session. */
-export const getSessionId = (): string | undefined => current?.getSessionId();
+export const getSessionId = (): string | undefined => current && current.getSessionId();
 
 /** Sends what waits without waiting for a batch; true when the collector has counted all of it. */
-export const forceFlush = async (): Promise<boolean> => (await current?.forceFlush()) || false;
+export const forceFlush = async (): Promise<boolean> => !!current && (await current.forceFlush());
 
 /** How many events no answer has counted yet. */
-export const getQueueLength = (): number => current?.getQueueLength() || early.length;
+export const getQueueLength = (): number => (current ? current.getQueueLength() : early.length);
 
 /** Stops tracking; what waits is sent after the next initTracking. */
 export const shutdown = (): void => {
-  current?.stop();
+  if (current) current.stop();
   current = undefined;
 };

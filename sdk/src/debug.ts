@@ -10,7 +10,7 @@ export type LoadOverlay = () => Promise<() => Overlay>;
 export const debugOverlay =
   (load: LoadOverlay): Capture =>
   ({ watch }) => {
-    if (!/[?&]maidian_debug=1(&|$)/.test(location.search)) return () => {};
+    if (!/[?&]maidian_debug=1(&|$)/.test(location.search)) return;
     const overlay = load().then((open) => open());
     const use = (how: (overlay: Overlay) => void) => overlay.then(how).catch(say);
     return inOneGo([watch((...news) => use(({ show }) => show(...news))), () => use(({ close }) => close())]);

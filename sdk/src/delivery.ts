@@ -171,7 +171,7 @@ export const openDelivery = (options: DeliveryOptions, store: Store, way: Way): 
       schedule();
       return inOneGo([
         onHidden(flushOnHide),
-        listen(window, 'online', () => {
+        listen('online', () => {
           hold.end(true);
           flush();
         }),

@@ -13,7 +13,7 @@ const measure = () => {
 /** Calls `read` with how deep into the page one sees after scrolling: one look at the layout a frame, for all readers. */
 export const onDepth = (read: (percent: number) => void): Undo => {
   if (!readers.size) {
-    stop = listen(window, 'scroll', () => {
+    stop = listen('scroll', () => {
       if (!asked) requestAnimationFrame(measure);
       asked = true;
     });

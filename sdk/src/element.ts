@@ -39,8 +39,7 @@ export const textOf = (element: Element): string | undefined => {
 };
 
 /** The event fields that say which element it was. */
-export const elementFields = (element: Element) => ({
-  element_id: brief(element.getAttribute('id')),
-  element_class: brief(element.getAttribute('class')),
-  element_text: textOf(element),
-});
+export const elementFields = (element: Element) => {
+  const attribute = (name: string) => brief(element.getAttribute(name));
+  return { element_id: attribute('id'), element_class: attribute('class'), element_text: textOf(element) };
+};

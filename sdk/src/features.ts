@@ -1,6 +1,7 @@
 /**
  * All that `initTracking` puts around the core, piece by piece, for `initCore`. Their order is that of `start`: watching,
  * reporting, cookieless, cookies, consent, campaigns, beacon, gzip, spill, locks, registered, timed, pages, beforeSend, autoTrack.
+ * `ways` is beacon, gzip, spill and locks in one.
  */
 
 export { attributes } from './capture/attributes.js';
@@ -31,3 +32,4 @@ export { reporting } from './feature/report.js';
 export { spill } from './feature/spill.js';
 export { timed } from './feature/timing.js';
 export { watching } from './feature/watch.js';
+export { ways } from './feature/ways.js';

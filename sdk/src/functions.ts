@@ -8,4 +8,7 @@ export { timeEvent } from './feature/timing.js';
 export type { Watcher } from './feature/watch.js';
 
 /** Whether nothing is tracked here: the visitor or the browser said no. */
-export const hasOptedOut = (): boolean => !!getTracking()?.hasOptedOut?.();
+export const hasOptedOut = (): boolean => {
+  const { hasOptedOut } = getTracking() || {};
+  return !!hasOptedOut && hasOptedOut();
+};

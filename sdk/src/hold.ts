@@ -1,5 +1,5 @@
 import { backoff, LONGEST_WAIT } from './backoff.js';
-import type { Store } from './store.js';
+import { type Store, wordsOf } from './store.js';
 
 export interface Hold {
   /** How long the collector is to be left alone, in milliseconds. */
@@ -12,7 +12,7 @@ export interface Hold {
 
 /** From when on anybody may send, in one line of shared storage: a pause holds in all tabs and over page loads. */
 export const openHold = (store: Store, key: string): Hold => {
-  const read = () => (store.get(key) || '').split(' ');
+  const read = () => wordsOf(store, key);
   return {
     remaining: () => {
       const left = +read()[0] - Date.now();

@@ -1,7 +1,7 @@
 import { each } from './each.js';
 import { parsed, stringify } from './json.js';
 import type { Reason } from './queue.js';
-import type { Store } from './store.js';
+import { type Store, wordsOf } from './store.js';
 
 /** What an event says of those that did not get here: its number on this device, and how many were given up, and why. */
 export interface Stamp {
@@ -28,7 +28,7 @@ export const openLedger = (store: Store, apiKey: string): Ledger => {
 
   return {
     stamp: (anonymousId) => {
-      const [whose, number] = (store.get(last) || '').split(' ');
+      const [whose, number] = wordsOf(store, last);
       const $sequence = (whose === anonymousId ? +number | 0 : 0) + 1;
       const $dropped = dropped();
       store.set(last, `${anonymousId} ${$sequence}`);

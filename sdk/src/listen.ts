@@ -10,18 +10,18 @@ export const inOneGo =
   () =>
     each(undo, (stop) => stop && stop());
 
-/** Listens in the capture phase, so that a page that stops propagation is heard too. */
-export const listen = <E extends Event>(target: EventTarget, type: string, hear: (event: E) => void): Undo => {
+/** Listens to what happens to the window or anything in it: in the capture phase, so that a page that stops propagation is heard too. */
+export const listen = <E extends Event>(type: string, hear: (event: E) => void): Undo => {
   const listener = safely(hear) as EventListener;
-  target.addEventListener(type, listener, true);
-  return () => target.removeEventListener(type, listener, true);
+  addEventListener(type, listener, true);
+  return () => removeEventListener(type, listener, true);
 };
 
 /** Calls `cb` each time the page is hidden or left: the last moments at which a send is likely to arrive. */
 export const onHidden = (cb: () => void): Undo =>
   inOneGo([
-    listen(document, 'visibilitychange', () => {
-      if (document.visibilityState === 'hidden') cb();
+    listen('visibilitychange', () => {
+      if (document.hidden) cb();
     }),
-    listen(window, 'pagehide', cb),
+    listen('pagehide', cb),
   ]);

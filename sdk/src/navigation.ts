@@ -20,33 +20,36 @@ export const followNavigation = ({ hashRoutes }: { hashRoutes?: boolean } = {}):
   const callbacks: ((left: string) => void)[] = [];
   const route = () => location.pathname + (hashRoutes ? location.hash : '');
   let referrer = cleanUrl(document.referrer);
-  let url = cleanUrl(location.href);
-  let path = route();
-  let query = location.search;
-  let replaced = true; // the address has only been replaced since we last looked
+  let url: string;
+  let path: string;
+  let query: string;
+  let replaced: boolean; // the address has only been replaced since we last looked
   let timer: ReturnType<typeof setTimeout> | undefined;
 
+  const read = () => {
+    url = cleanUrl(location.href);
+    path = route();
+    query = location.search;
+    replaced = true;
+  };
   const look = safely((again?: boolean) => {
     clearTimeout(timer);
     timer = undefined;
     const moved = path !== route() || (!replaced && query !== location.search);
     const left = url;
-    url = cleanUrl(location.href);
-    path = route();
-    query = location.search;
-    replaced = true;
+    read();
     if (moved) referrer = left;
     if (moved || again) callbacks.forEach((cb) => safely(cb)(left));
   });
-  const lookSoon = () => {
-    timer ??= setTimeout(look);
+  const lookSoon = (moved: boolean) => {
+    if (moved) replaced = false;
+    timer = timer || setTimeout(look);
   };
   const wrap = (name: 'pushState' | 'replaceState'): Undo => {
     const original = history[name];
     const wrapped: typeof original = function (this: History, ...args) {
       original.apply(this, args);
-      if (name === 'pushState') replaced = false;
-      lookSoon();
+      lookSoon(name === 'pushState');
     };
     history[name] = wrapped;
     return () => {
@@ -54,15 +57,13 @@ export const followNavigation = ({ hashRoutes }: { hashRoutes?: boolean } = {}):
     };
   };
 
+  read();
   const undo = [
     wrap('pushState'),
     wrap('replaceState'),
-    listen(window, 'popstate', () => {
-      replaced = false;
-      lookSoon();
-    }),
-    listen(window, 'pagehide', () => timer && look()), // a page that was shown for no more than that moment
-    listen<PageTransitionEvent>(window, 'pageshow', (event) => event.persisted && look(true)),
+    listen('popstate', () => lookSoon(true)),
+    listen('pagehide', () => timer && look()), // a page that was shown for no more than that moment
+    listen<PageTransitionEvent>('pageshow', (event) => event.persisted && look(true)),
     () => clearTimeout(timer),
   ];
   return {

@@ -34,27 +34,16 @@ const viewportSize = () => {
   const forget = () => {
     viewport = '';
   };
-  if (!viewport) addEventListener('resize', forget, { once: true });
-  viewport = viewport || `${innerWidth}x${innerHeight}`;
+  if (!viewport) {
+    viewport = `${innerWidth}x${innerHeight}`;
+    addEventListener('resize', forget, { once: true });
+  }
   return viewport;
 };
 
-/** What the browser says about the page, for every event. */
+/** What the browser says about the page, for every event, besides its address. */
 export const pageFields = () => ({
-  page_url: cleanUrl(location.href),
   page_title: document.title,
   screen_resolution: `${screen.width}x${screen.height}`,
   viewport_size: viewportSize(),
 });
-
-/** How the document came here, as far as the browser says. */
-export const navigationTiming = () =>
-  (performance.getEntriesByType('navigation')[0] || {}) as Partial<PerformanceNavigationTiming> & {
-    activationStart?: number;
-  };
-
-/** Seconds from the navigation's start to the end of loading, once the page has loaded. */
-export const loadTime = (): number | undefined => {
-  const { loadEventEnd } = navigationTiming();
-  return loadEventEnd ? Math.round(loadEventEnd) / 1000 : undefined;
-};

@@ -8,13 +8,14 @@ import {
   trackEvent,
   trackPageView,
 } from './core.js';
-import type { LoadOverlay } from './debug.js';
+import { each } from './each.js';
 import { optIn, optOut } from './feature/consent.js';
 import { alias, identify, reset } from './feature/identify.js';
 import { register, registerOnce, unregister } from './feature/register.js';
 import { timeEvent } from './feature/timing.js';
 import { hasOptedOut } from './functions.js';
 import { parsed } from './json.js';
+import { load, tag } from './load.js';
 import type { Options } from './options.js';
 import { safely } from './safely.js';
 import { start } from './start.js';
@@ -22,24 +23,9 @@ import { start } from './start.js';
 /** A call that the stub took down before this script had loaded. */
 type EarlyCall = [name: string, args: unknown[], at: number];
 
-interface Page {
-  maidian?: Partial<typeof maidian> & { q?: EarlyCall[]; openOverlay?: Awaited<ReturnType<LoadOverlay>> };
-  trustedTypes?: { createPolicy(name: string, rules: { createScriptURL(url: string): string }): typeof rules };
-}
-const page = window as unknown as Page;
-const tag = document.currentScript;
+const page = window as unknown as { maidian?: Partial<typeof maidian> & { q?: EarlyCall[] } };
 
-/** The overlay stands beside this script, and needs no more permission than this script did. */
-const loadOverlay: LoadOverlay = () =>
-  new Promise((loaded) => {
-    const { src, nonce } = tag as HTMLScriptElement;
-    const rules = { createScriptURL: (url: string) => new URL('sdk-overlay.js', url).href };
-    const script = document.createElement('script');
-    script.nonce = nonce;
-    script.src = (page.trustedTypes?.createPolicy('maidian', rules) ?? rules).createScriptURL(src);
-    script.onload = () => page.maidian?.openOverlay && loaded(page.maidian.openOverlay);
-    document.head.append(script);
-  });
+const loadOverlay = async () => (await load('sdk-overlay.js')).openOverlay;
 
 /** What `window.maidian` has, name by name: an object made of a whole module would take twice the room. */
 const maidian = {
@@ -83,11 +69,11 @@ const replay = safely(([name, args, at]: EarlyCall) => {
 });
 
 const install = safely(() => {
-  const before = page.maidian;
-  if (before && !before.q) return; // loaded twice
+  const { q } = page.maidian || { q: [] };
+  if (!q) return; // loaded twice
   page.maidian = maidian;
-  if (tag instanceof HTMLScriptElement && tag.dataset.apiKey) maidian.initTracking(optionsOf(tag));
-  before?.q?.forEach(replay);
+  if (tag && tag.dataset.apiKey) maidian.initTracking(optionsOf(tag));
+  each(q, replay);
 });
 
 install();

@@ -1,4 +1,4 @@
-import type { Store } from './store.js';
+import { type Store, wordsOf } from './store.js';
 import { uuid } from './uuid.js';
 
 const IDLE = 30 * 60 * 1000;
@@ -10,7 +10,7 @@ export const SESSION = 'md.session';
  * the latest. Distances are absolute, so that a clock that is set back does not keep a session alive for ever.
  */
 export const sessionId = (store: Store, now = Date.now()): string => {
-  let [id, began, last] = (store.get(SESSION) || '').split(' ');
+  let [id, began, last] = wordsOf(store, SESSION);
   if (!(Math.abs(now - +last) < IDLE && Math.abs(now - +began) < LONGEST)) {
     id = uuid(now);
     began = `${now}`;

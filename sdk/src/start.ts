@@ -2,20 +2,17 @@ import { type CaptureName, captures } from './captures.js';
 import { initCore } from './core.js';
 import { debugOverlay, type LoadOverlay } from './debug.js';
 import { autoTrack } from './feature/autotrack.js';
-import { beacon } from './feature/beacon.js';
 import { beforeSend } from './feature/beforesend.js';
 import { campaigns } from './feature/campaign.js';
 import { consent } from './feature/consent.js';
 import { cookieless } from './feature/cookieless.js';
 import { cookies } from './feature/cookies.js';
-import { gzip } from './feature/gzip.js';
-import { locks } from './feature/locks.js';
 import { pages } from './feature/pages.js';
 import { registered } from './feature/register.js';
 import { reporting } from './feature/report.js';
-import { spill } from './feature/spill.js';
 import { timed } from './feature/timing.js';
 import { watching } from './feature/watch.js';
+import { ways } from './feature/ways.js';
 import type { Options } from './options.js';
 import { safely } from './safely.js';
 import type { Tracking } from './tracking.js';
@@ -24,14 +21,14 @@ import type { Tracking } from './tracking.js';
 const features = [
   ...[watching, reporting],
   ...[cookieless, cookies, consent, campaigns], // each looks at what those before it left of the store
-  ...[beacon, gzip, spill, locks], // the way out, from the inside
+  ways,
   ...[registered, timed, pages, beforeSend], // beforeSend sees all that the others have said
 ];
 
 /** Starts tracking on this page with the captures that `autoTrack` chooses. */
 export const start = safely((options: Options, loadOverlay: LoadOverlay): Tracking | undefined => {
   const { autoTrack: choice = true } = options;
-  const wanted = (name: CaptureName) => (typeof choice === 'boolean' ? choice : choice[name] !== false);
+  const wanted = (name: CaptureName) => choice && (choice === true || choice[name] !== false);
   const names = Object.keys(captures) as CaptureName[];
   const chosen = [debugOverlay(loadOverlay), ...names.filter(wanted).map((name) => captures[name])];
   return initCore(options, [...features, autoTrack(chosen)]);

@@ -13,6 +13,9 @@ export interface Store {
   readonly memory: Record<string, string>;
 }
 
+/** The words of a line in the store. */
+export const wordsOf = (store: Store, key: string): string[] => (store.get(key) || '').split(' ');
+
 /**
  * localStorage, with this page's memory in its place whenever it is missing, blocked or full. Every access may throw
  * (a sandboxed frame, cookies refused, quota), so every access is tried by itself and none is remembered as broken:

@@ -67,7 +67,7 @@ export interface Tracking extends Way {
 export type Feature = (tracking: Tracking) => Undo | void;
 
 /** Something that tracks by itself: starts when called, and returns how to stop it. */
-export type Capture = (page: Page) => Undo;
+export type Capture = (page: Page) => Undo | void;
 
 export interface Page {
   track: Track;

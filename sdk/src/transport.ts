@@ -29,6 +29,9 @@ export type Post = (
 
 const TIMEOUT = 15_000;
 
+/** A signal that ends what takes too long, where the browser has such. */
+export const within = (time: number): AbortSignal | undefined => AbortSignal.timeout && AbortSignal.timeout(time);
+
 /**
  * Bodies go as text/plain with everything in them, the write key too, so that a browser asks no permission first (no
  * preflight). The `fetch` is the one that the browser had when tracking started, whatever the page does with it later.
@@ -43,7 +46,7 @@ export const openPost = (url: string): Post => {
         keepalive,
         credentials: 'omit',
         headers,
-        signal: AbortSignal.timeout && AbortSignal.timeout(TIMEOUT),
+        signal: within(TIMEOUT),
       });
       return {
         status: response.status,

@@ -97,7 +97,7 @@ test.each(Object.entries(entries))('%s can be imported and required, with the sa
 });
 
 test('the files for script tags are there', () => {
-  for (const name of ['tracking_sdk.js', 'sdk-overlay.js']) {
+  for (const name of ['tracking_sdk.js', 'sdk-more.js', 'sdk-overlay.js']) {
     const program = `process.stdout.write(require.resolve('@maidian/sdk/${name}'))`;
     expect(readFileSync(node('commonjs', program), 'utf8').length).toBeGreaterThan(1000);
   }

@@ -27,7 +27,7 @@ export const attributes: Capture = ({ track }) => {
       const named = nearest(target, `[${EVENT}]:not(form)`);
       if (named) tell(named);
     }),
-    listen(document, 'submit', ({ target }) => {
+    listen('submit', ({ target }) => {
       if (!isSilent(target as Element)) tell(target as Element);
     }),
   ]);

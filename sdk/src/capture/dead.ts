@@ -29,7 +29,7 @@ export const deadClicks: Capture = ({ track }) => {
     answer();
     const fields = { timestamp: Date.now(), ...clickFields(element, event) };
     const isThing = fields.element_text || nearest(target, `${MEANINGFUL},img,svg`);
-    if (!isThing || !isPlain(element, event, target)) return;
+    if (!isThing || !isPlain(event, target)) return;
     observer.observe(document, EVERYTHING);
     observer.observe(target.getRootNode(), EVERYTHING); // it may be a shadow tree
     timer = setTimeout(() => {
@@ -37,5 +37,5 @@ export const deadClicks: Capture = ({ track }) => {
       if (!leadsAway(element, event)) track('dead_click', fields);
     }, WAIT);
   };
-  return inOneGo([onClick(watch), ...ANSWERS.map((type) => listen(window, type, answer)), answer]);
+  return inOneGo([onClick(watch), ...ANSWERS.map((type) => listen(type, answer)), answer]);
 };

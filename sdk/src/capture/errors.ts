@@ -26,7 +26,7 @@ export const errors: Capture = ({ track, navigation }) => {
       source: (filename && cleanUrl(filename)) || undefined,
       line: lineno,
       column: colno,
-      stack: clean((thrown as Error | undefined)?.stack || '', LINES) || undefined,
+      stack: clean((thrown && (thrown as Error).stack) || '', LINES) || undefined,
     };
     const same = JSON.stringify(properties);
     const now = performance.now();
@@ -38,9 +38,9 @@ export const errors: Capture = ({ track, navigation }) => {
 
   navigation.onNavigate(() => told.clear());
   return inOneGo([
-    listen<ErrorEvent>(window, 'error', (event) => {
+    listen<ErrorEvent>('error', (event) => {
       if (event.message) tell('error', event.error || event.message, event); // else a picture or a script did not load
     }),
-    listen<PromiseRejectionEvent>(window, 'unhandledrejection', ({ reason }) => tell('rejection', reason)),
+    listen<PromiseRejectionEvent>('unhandledrejection', ({ reason }) => tell('rejection', reason)),
   ]);
 };

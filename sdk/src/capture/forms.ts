@@ -7,7 +7,7 @@ const MOST_FIELDS = 50;
 
 /** `form_submit`: which form, and the names of its fields. Never what is in them. */
 export const forms: Capture = ({ track }) =>
-  listen(document, 'submit', ({ target }) => {
+  listen('submit', ({ target }) => {
     const form = target as HTMLFormElement;
     if (isSilent(form)) return;
     const fields = new Set<string>();

@@ -1,6 +1,5 @@
 import { onDepth } from '../depth.js';
 import { inOneGo, listen } from '../listen.js';
-import { cleanUrl } from '../page.js';
 import type { Capture } from '../tracking.js';
 
 /** `page_leave`: with the seconds for which the page could be seen, and how deep the visitor scrolled. */
@@ -16,11 +15,11 @@ export const leave: Capture = ({ track, navigation }) => {
     const now = performance.now();
     if (visible) seen += now - since;
     since = now;
-    visible = document.visibilityState === 'visible';
+    visible = !document.hidden;
   };
   const arrive = () => {
     look();
-    url = cleanUrl(location.href);
+    url = location.href;
     seen = deepest = 0;
     left = false;
   };
@@ -41,7 +40,7 @@ export const leave: Capture = ({ track, navigation }) => {
     onDepth((percent) => {
       deepest = Math.max(deepest, percent);
     }),
-    listen(document, 'visibilitychange', look),
-    listen(window, 'pagehide', () => depart(document.title)),
+    listen('visibilitychange', look),
+    listen('pagehide', () => depart(document.title)),
   ]);
 };

@@ -1,5 +1,5 @@
 import { inOneGo, listen, onHidden } from '../listen.js';
-import { loadTime } from '../page.js';
+import { loadTime } from '../timing.js';
 import type { Capture } from '../tracking.js';
 
 /** `page_view`: the first once the page has loaded, with its load time, or when it is left before; then one a navigation. */
@@ -12,7 +12,7 @@ export const pageViews: Capture = ({ track, navigation }) => {
     track('page_view', { timestamp, load_time: loadTime() });
   };
   const afterLoad = () => setTimeout(first); // the load event must be over for its time to be known
-  const undo = [listen(window, 'load', afterLoad), onHidden(first)];
+  const undo = [listen('load', afterLoad), onHidden(first)];
   if (document.readyState === 'complete') first();
   navigation.onNavigate(() => {
     first();

@@ -10,7 +10,7 @@ export const rageClicks: Capture = ({ track }) => {
   let last: MouseEvent | undefined;
   let count = 0;
   return onClick((element, event, target) => {
-    if (!isPlain(element, event, target)) return;
+    if (!isPlain(event, target)) return;
     const again =
       last &&
       event.timeStamp - last.timeStamp < APART &&

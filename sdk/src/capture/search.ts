@@ -19,5 +19,4 @@ export const search: Capture = ({ track, navigation, options }) => {
   };
   look();
   navigation.onNavigate(look);
-  return () => {};
 };

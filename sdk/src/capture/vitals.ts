@@ -1,5 +1,5 @@
 import { inOneGo, listen } from '../listen.js';
-import { cleanUrl, navigationTiming } from '../page.js';
+import { navigationTiming } from '../timing.js';
 import type { Capture } from '../tracking.js';
 import { uuid } from '../uuid.js';
 import { interactions } from '../vitals/interactions.js';
@@ -16,11 +16,11 @@ const LIMITS = { LCP: [2500, 4000], CLS: [0.1, 0.25], INP: [200, 500], FCP: [180
  * comes back from the back/forward cache is visited anew.
  */
 export const vitals: Capture = ({ track }) => {
-  const { responseStart = 0, activationStart = 0, type = '' } = navigationTiming();
+  const { responseStart = 0, activationStart = 0, type = '', name } = navigationTiming();
 
   const start = (again: boolean, asked: number, navigation_type: string) => {
     const told: Partial<Record<Vital, number>> = {};
-    const page_url = cleanUrl(location.href);
+    const page_url = (!again && name) || location.href;
     const visit_id = uuid();
     const tell = (vital: Vital, exact: number) => {
       const value = Math.round(exact * 1e4) / 1e4;
@@ -38,7 +38,7 @@ export const vitals: Capture = ({ track }) => {
       }
     };
     if (document.readyState === 'complete') loaded();
-    else visit.undo.push(listen(window, 'load', loaded)); // an event costs the page less when it stands
+    else visit.undo.push(listen('load', loaded)); // an event costs the page less when it stands
     paints(visit);
     shifts(visit);
     interactions(visit);
@@ -46,7 +46,7 @@ export const vitals: Capture = ({ track }) => {
   };
 
   let stop = start(false, activationStart, activationStart ? 'prerender' : type.replace('_', '-'));
-  const undo = listen<PageTransitionEvent>(window, 'pageshow', ({ persisted, timeStamp }) => {
+  const undo = listen<PageTransitionEvent>('pageshow', ({ persisted, timeStamp }) => {
     if (!persisted) return;
     stop();
     stop = start(true, timeStamp, 'back-forward-cache');

@@ -1,13 +1,12 @@
 import { each } from '../each.js';
-import { inOneGo, onHidden, type Undo } from '../listen.js';
-import type { Navigation } from '../navigation.js';
+import { inOneGo, listen, onHidden, type Undo } from '../listen.js';
 import { safely } from '../safely.js';
-import type { Capture, Feature } from '../tracking.js';
+import type { Capture, Feature, Page } from '../tracking.js';
 
 const whenShown = (cb: () => void) => {
   // A page that is only prepared in case the visitor goes there was not visited.
   if ((document as { prerendering?: boolean }).prerendering) {
-    document.addEventListener('prerenderingchange', cb, { once: true });
+    listen('prerenderingchange', cb);
   } else cb();
 };
 
@@ -15,12 +14,11 @@ const whenShown = (cb: () => void) => {
 export const autoTrack =
   (captures: Capture[]): Feature =>
   (tracking) => {
-    const { trackEvent: track, watch, options, flushOnHide } = tracking;
-    const navigation = tracking.navigation as Navigation;
+    const page = { ...tracking, track: tracking.trackEvent } as Page;
     const undo: (Undo | void)[] = [];
     whenShown(() => {
-      each(captures, (capture) => undo.push(safely(capture)({ track, navigation, watch, options })));
-      undo.push(onHidden(flushOnHide)); // what they say as the page is left goes along
+      each(captures, (capture) => undo.push(safely(capture)(page)));
+      undo.push(onHidden(tracking.flushOnHide)); // what they say as the page is left goes along
     });
     return inOneGo(undo);
   };

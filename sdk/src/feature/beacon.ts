@@ -8,7 +8,7 @@ export const beacon: Feature = (tracking) => {
   const { post, url } = tracking;
   if ('keepalive' in Request.prototype) return;
   tracking.post = async (body, keepalive, leaving, headers) => {
-    if (leaving && navigator.sendBeacon?.(url, body)) return { status: 0 };
+    if (leaving && navigator.sendBeacon && navigator.sendBeacon(url, body as string)) return { status: 0 };
     return await post(body, keepalive, leaving, headers);
   };
 };

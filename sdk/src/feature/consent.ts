@@ -16,10 +16,10 @@ const browserSaysNo = () => {
 };
 
 /** Tracks from now on, on later visits too; what has waited for that goes out. */
-export const optIn = (): void => withTracking(({ decide }) => decide?.('granted'));
+export const optIn = (): void => withTracking(({ decide }) => decide && decide('granted'));
 
 /** Tracks nothing from now on, on later visits neither, and forgets what was kept and has not been sent. */
-export const optOut = (): void => withTracking(({ decide }) => decide?.('denied'));
+export const optOut = (): void => withTracking(({ decide }) => decide && decide('denied'));
 
 /** Keeps to what the visitor decided, and before that to the option `consent`; whatever either says, to the browser's no. */
 export const consent: Feature = (tracking) => {
@@ -50,7 +50,7 @@ export const consent: Feature = (tracking) => {
   tracking.hasOptedOut = () => state === 'denied';
   steps.push((event) => (state === 'denied' ? null : event));
   apply();
-  return listen<StorageEvent>(window, 'storage', ({ key, newValue }) => {
+  return listen<StorageEvent>('storage', ({ key, newValue }) => {
     if (key === DECISION && newValue) become(newValue); // in another tab
   });
 };

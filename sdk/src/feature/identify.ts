@@ -1,4 +1,4 @@
-import { withTracking } from '../core.js';
+import { trackEvent, withTracking } from '../core.js';
 import { each } from '../each.js';
 import { ANONYMOUS, USER } from '../identity.js';
 import { SESSION } from '../session.js';
@@ -20,8 +20,7 @@ export const identify = (id: string | number, traits?: Record<string, unknown>):
 
 /** Joins what was done under an anonymous id (this browser's, or another one's) to a user, whoever is the user here. */
 export const alias = (id: string | number, anonymousId?: string): void => {
-  const fields = { timestamp: Date.now(), user_id: id, ...(anonymousId && { anonymous_id: anonymousId }) };
-  withTracking(({ trackEvent }) => trackEvent('$alias', fields));
+  trackEvent('$alias', { user_id: id, ...(anonymousId && { anonymous_id: anonymousId }) });
 };
 
 /** Forgets user, session and registered properties, as after a log-out; and the browser's id, unless it is to be kept. */

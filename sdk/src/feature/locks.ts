@@ -1,4 +1,5 @@
 import type { Feature } from '../tracking.js';
+import { within } from '../transport.js';
 
 const PATIENCE = 20_000; // longer than a request may take
 
@@ -11,7 +12,7 @@ export const locks: Feature = (tracking) => {
   if (!navigator.locks) return;
   tracking.turn = async (drain) => {
     try {
-      const signal = AbortSignal.timeout?.(PATIENCE);
+      const signal = within(PATIENCE);
       return await navigator.locks.request(`md.send.${options.apiKey}`, { signal }, () => turn(drain));
     } catch {
       return await turn(drain);

@@ -1,5 +1,5 @@
 import { followNavigation } from '../navigation.js';
-import { hideParams, pageFields } from '../page.js';
+import { cleanUrl, hideParams, pageFields } from '../page.js';
 import type { Feature } from '../tracking.js';
 
 /** Says with each event on which page it happened, and where the visitor came to that page from. */
@@ -8,6 +8,10 @@ export const pages: Feature = (tracking) => {
   const navigation = followNavigation(tracking.options);
   tracking.navigation = navigation;
   tracking.trackPageView = (fields) => tracking.trackEvent('page_view', fields);
-  tracking.steps.push((event) => ({ ...pageFields(), referrer: navigation.referrer() || undefined, ...event }));
+  tracking.steps.push((event) => {
+    const { page_url = location.href } = event;
+    const referrer = navigation.referrer() || undefined;
+    return { ...pageFields(), referrer, ...event, page_url: cleanUrl(`${page_url}`) };
+  });
   return navigation.stop;
 };

@@ -15,6 +15,6 @@ export const timed: Feature = ({ store, steps }) => {
     const since = store.get(key);
     if (!since) return event;
     store.remove(key);
-    return { duration: Math.max(0, Number(event.timestamp) - Number(since)) / 1000, ...event };
+    return { duration: Math.max(0, +(event.timestamp as number) - +since) / 1000, ...event };
   });
 };

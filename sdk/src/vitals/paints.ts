@@ -24,6 +24,6 @@ export const paints = ({ again, asked, tell, hear, inSight, atEnd, undo }: Visit
 
   atEnd.push(end);
   for (const type of ['keydown', 'click']) {
-    undo.push(listen(window, type, ({ isTrusted }) => isTrusted && setTimeout(end))); // not in the way of the page's answer
+    undo.push(listen(type, ({ isTrusted }) => isTrusted && setTimeout(end))); // not in the way of the page's answer
   }
 };

@@ -482,7 +482,7 @@ func TestASlowBodyEnds(t *testing.T) {
 
 func TestScriptIsCachedAndPacked(t *testing.T) {
 	c := start(t)
-	for path, name := range map[string]string{"/sdk.js": "sdk.js", "/tracking_sdk.js": "sdk.js", "/sdk-overlay.js": "sdk-overlay.js"} {
+	for path, name := range map[string]string{"/sdk.js": "sdk.js", "/tracking_sdk.js": "sdk.js", "/sdk-more.js": "sdk-more.js", "/sdk-overlay.js": "sdk-overlay.js"} {
 		script, err := assets.ReadFile("assets/" + name)
 		if err != nil {
 			t.Skip("skipped: the SDK is not built")

@@ -27,7 +27,7 @@ var openAPI []byte
 // files adds the routes of files.
 func (a *API) files(e *gin.Engine) error {
 	for route, name := range map[string]string{
-		"/sdk.js": "sdk.js", "/tracking_sdk.js": "sdk.js", "/sdk-overlay.js": "sdk-overlay.js",
+		"/sdk.js": "sdk.js", "/tracking_sdk.js": "sdk.js", "/sdk-more.js": "sdk-more.js", "/sdk-overlay.js": "sdk-overlay.js",
 	} {
 		script, err := embedded(name, "text/javascript; charset=utf-8")
 		if err != nil {
