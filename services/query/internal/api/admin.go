@@ -36,6 +36,7 @@ func (a *API) administration(g *gin.RouterGroup) {
 	g.GET("/:project/dead-letters/:letter", a.getDeadLetter)
 	g.GET("/:project/discards", a.listDiscards)
 	a.destinations(g.Group("/:project/destinations"))
+	a.channels(g.Group("/:project"))
 	a.rules(g.Group("/:project/rules"))
 	for _, group := range []string{"/:project/dead-letters", "/:project"} {
 		g.POST(group+"/replay", a.replayDeadLetters)

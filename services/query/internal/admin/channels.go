@@ -1,0 +1,249 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/maidian/maidian/pkg/ask"
+	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/fault"
+	"github.com/maidian/maidian/pkg/notice"
+	"github.com/maidian/maidian/pkg/secret"
+	"github.com/maidian/maidian/pkg/store"
+)
+
+// Channel is one as it is shown: of its secrets only that they are set.
+type Channel struct {
+	ID        string                      `json:"id"`
+	Name      string                      `json:"name"`
+	Type      string                      `json:"type"`
+	Language  string                      `json:"language"`
+	Timezone  string                      `json:"timezone"`
+	Title     string                      `json:"title"`
+	Text      string                      `json:"text"`
+	Settings  map[string]string           `json:"settings"`
+	Secrets   map[string][]map[string]any `json:"secrets"`
+	CreatedAt event.Time                  `json:"created_at"`
+	UpdatedAt event.Time                  `json:"updated_at"`
+}
+
+func showChannel(c *notice.Channel) *Channel {
+	shown := &Channel{
+		ID: c.ID, Name: c.Name, Type: c.Type, Language: c.Language, Timezone: c.Timezone, Title: c.Title, Text: c.Text,
+		Settings: c.Settings, Secrets: map[string][]map[string]any{}, CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
+	}
+	for name, values := range c.Secrets {
+		for _, v := range values {
+			shown.Secrets[name] = append(shown.Secrets[name], v.Shown())
+		}
+	}
+	return shown
+}
+
+const mostChannels = 200 // of a project
+
+// Channels are all of a project, by id.
+func (a *Admin) Channels(ctx context.Context, project string) ([]*Channel, error) {
+	if _, err := a.find(ctx, project); err != nil {
+		return nil, err
+	}
+	records, err := a.store.Records(ctx, notice.ChannelKind, project, "", mostChannels)
+	if err != nil {
+		return nil, fmt.Errorf("read channels: %w", err)
+	}
+	all := make([]*Channel, len(records))
+	for i := range records {
+		c, err := channelOf(&records[i])
+		if err != nil {
+			return nil, err
+		}
+		all[i] = showChannel(c)
+	}
+	return all, nil
+}
+
+func channelOf(r *store.Record) (*notice.Channel, error) {
+	c := &notice.Channel{}
+	if err := json.Unmarshal(r.Data, c); err != nil {
+		return nil, fmt.Errorf("channel %s: %w", r.Key(), err)
+	}
+	return c, nil
+}
+
+// Channel is one of a project.
+func (a *Admin) Channel(ctx context.Context, project, id string) (*Channel, error) {
+	_, c, err := a.channel(ctx, project, id)
+	if err != nil {
+		return nil, err
+	}
+	return showChannel(c), nil
+}
+
+func (a *Admin) channel(ctx context.Context, project, id string) (*store.Record, *notice.Channel, error) {
+	r, err := a.store.Record(ctx, notice.ChannelKind, project, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil, fault.New(fault.NotFound, "unknown_channel", "project %q has no channel %q", project, id)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("read channel: %w", err)
+	}
+	c, err := channelOf(r)
+	return r, c, err
+}
+
+// CreateChannel adds one whose id is free.
+func (a *Admin) CreateChannel(ctx context.Context, project string, definition []byte) (*Channel, error) {
+	c, err := a.readChannel(ctx, project, definition)
+	if err != nil {
+		return nil, err
+	}
+	all, err := a.store.Records(ctx, notice.ChannelKind, project, "", mostChannels)
+	if err != nil {
+		return nil, fmt.Errorf("read channels: %w", err)
+	}
+	if len(all) == mostChannels {
+		return nil, fault.New(fault.Conflict, "too_many", "project %q has %d channels already", project, mostChannels)
+	}
+	c.CreatedAt = event.TimeOf(a.now())
+	return a.keepChannel(ctx, &store.Record{Kind: notice.ChannelKind, Project: project, ID: c.ID}, c, nil, a.store.CreateRecord)
+}
+
+// PutChannel replaces one, or creates it. A secret that is given as it is shown stays.
+func (a *Admin) PutChannel(ctx context.Context, project, id string, definition []byte) (*Channel, error) {
+	c, err := a.readChannel(ctx, project, definition)
+	if err != nil {
+		return nil, err
+	}
+	if c.ID != id {
+		return nil, fault.Field("id", "must be %q, as in the path", id)
+	}
+	r, old, err := a.channel(ctx, project, id)
+	if fault.KindOf(err) == fault.NotFound {
+		return a.CreateChannel(ctx, project, definition)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.CreatedAt = old.CreatedAt
+	return a.keepChannel(ctx, r, c, old, a.store.UpdateRecord)
+}
+
+var channelID = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,39}$`)
+
+func (a *Admin) readChannel(ctx context.Context, project string, definition []byte) (*notice.Channel, error) {
+	if _, err := a.find(ctx, project); err != nil {
+		return nil, err
+	}
+	p, err := ask.ParamsFromJSON(definition)
+	if err != nil {
+		return nil, err
+	}
+	id := p.Required("id", `1 to 40 of a-z, 0-9, _ and -, such as "ops"`)
+	if id != "" && !channelID.MatchString(id) {
+		p.Fail("id", "must be 1 to 40 of a-z, 0-9, _ and -, and begin with one of the first two, got %q", id)
+	}
+	c := notice.ReadChannel(p)
+	c.ID, c.Project = id, project
+	return &c, p.Done()
+}
+
+// keepChannel seals what is secret and writes the record.
+func (a *Admin) keepChannel(ctx context.Context, r *store.Record, c, old *notice.Channel, write func(context.Context, store.Record) error) (*Channel, error) {
+	for name, values := range c.Secrets {
+		for i, v := range values {
+			sealed, err := a.sealed(c, old, name, i, v)
+			if err != nil {
+				return nil, err
+			}
+			values[i] = sealed
+		}
+	}
+	c.UpdatedAt = event.TimeOf(a.now())
+	data, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	r.Data = data
+	err = write(ctx, *r)
+	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
+		return nil, fault.New(fault.Conflict, "changed_or_taken", "channel %q is there already, or was changed by somebody else at this moment", c.ID)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("keep channel: %w", err)
+	}
+	return showChannel(c), nil
+}
+
+// sealed is a secret as it is kept. One of an older channel stays only while the
+// channel goes to the same place: who may change a channel is not thereby who
+// may read its secrets, for example by giving another server's name.
+func (a *Admin) sealed(c, old *notice.Channel, name string, i int, v secret.Value) (secret.Value, error) {
+	field := "secrets." + name
+	if !v.Kept() {
+		sealed, err := a.secrets.Seal(c.Owner(name), v)
+		if wrong := (*fault.Error)(nil); errors.As(err, &wrong) {
+			return v, &fault.Error{Kind: wrong.Kind, Code: wrong.Code, Field: field, Message: wrong.Message}
+		}
+		if err != nil {
+			return v, fault.Field(field, "%s", err)
+		}
+		return sealed, nil
+	}
+	if old == nil || i >= len(old.Secrets[name]) {
+		return v, fault.Field(field, "there is none yet that could be kept")
+	}
+	if old.Type != c.Type || whereTo(old) != whereTo(c) {
+		return v, fault.Field(field, "must be given anew when the channel is to go elsewhere")
+	}
+	return old.Secrets[name][i], nil
+}
+
+// whereTo is the server that a channel's secrets are shown to.
+func whereTo(c *notice.Channel) string {
+	return strings.Join([]string{c.Settings["url"], c.Settings["api_url"], c.Settings["host"], c.Settings["port"], c.Settings["tls"]}, " ")
+}
+
+// DeleteChannel forgets one. Notices on their way to it are given up.
+func (a *Admin) DeleteChannel(ctx context.Context, project, id string) error {
+	r, _, err := a.channel(ctx, project, id)
+	if err != nil {
+		return err
+	}
+	return a.deleted(ctx, r)
+}
+
+func (a *Admin) deleted(ctx context.Context, r *store.Record) error {
+	err := a.store.DeleteRecord(ctx, *r)
+	if errors.Is(err, store.ErrConflict) {
+		return fault.New(fault.Conflict, "changed_meanwhile", "%s was changed by somebody else at this moment", r.Key())
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("delete %s: %w", r.Key(), err)
+	}
+	return nil
+}
+
+// TestChannel has a sample sent, once. What comes of it is the notice's state.
+func (a *Admin) TestChannel(ctx context.Context, project, id string) (*notice.Notice, error) {
+	if _, _, err := a.channel(ctx, project, id); err != nil {
+		return nil, err
+	}
+	n := notice.Sample(project, id, "test."+random()[:12]+"/"+id)
+	now := event.TimeOf(a.now())
+	n.State, n.CreatedAt = notice.Waiting, now
+	n.Firing.At, n.Firing.Since = now, now
+	n.Firing.Window.From, n.Firing.Window.To, n.Firing.Event.Timestamp = now, now, now
+	r, err := n.Record(event.TimeOf(time.Now()), 0) // the senders go by the real time
+	if err == nil {
+		err = a.store.CreateRecord(ctx, r)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make notice: %w", err)
+	}
+	return &n, nil
+}
