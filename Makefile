@@ -49,7 +49,7 @@ sdk/node_modules: sdk/package.json sdk/package-lock.json
 test: test-go test-sdk test-browser ## run every test
 
 test-go: ## Go tests with the race detector, on private servers
-	@scripts/need gcc rabbitmq
+	@scripts/need gcc rabbitmq postgres
 	$(GO) test -race -timeout 15m work
 
 test-sdk: sdk/node_modules ## the SDK's unit tests
@@ -69,7 +69,7 @@ check: lint test ## what must pass before a commit
 
 lint: $(GOTOOLS)/golangci-lint $(GOTOOLS)/gofumpt sdk/node_modules ## linters, formats, and modules that build alone
 	@unformatted=$$($(GOTOOLS)/gofumpt -l pkg services scripts); [ -z "$$unformatted" ] || { echo "gofumpt -w $$unformatted"; exit 1; }
-	@for m in $(MODULES); do (cd $$m && $(GOTOOLS)/golangci-lint run --config $(CURDIR)/.golangci.yaml ./...) || exit 1; done
+	@for m in $(MODULES); do (cd $$m && $(GOTOOLS)/golangci-lint run --allow-parallel-runners --config $(CURDIR)/.golangci.yaml ./...) || exit 1; done
 	@for m in $(MODULES); do (cd $$m && GOWORK=off $(GO) build -o /dev/null ./... && GOWORK=off $(GO) mod tidy -diff) || exit 1; done
 	@cd sdk && npm run --silent lint
 
