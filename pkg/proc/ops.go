@@ -64,7 +64,7 @@ func (p *Process) Serve(name, listen string, h http.Handler) (net.Addr, error) {
 	}
 	p.OnStop(name, func(ctx context.Context) error {
 		d.closing.Store(true)
-		l.Close() // first: whoever is asked to leave must not come back by the same door
+		_ = l.Close() // first: whoever is asked to leave must not come back by the same door
 		d.empty(ctx)
 		if err := s.Shutdown(ctx); err != nil {
 			return errors.Join(err, s.Close())
