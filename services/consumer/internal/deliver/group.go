@@ -115,9 +115,9 @@ func decode(body []byte) (h event.Header, events []event.Event, bad []event.Bad,
 // unreadable decides between later and never. During an upgrade new collectors
 // may be up before the last old consumer has left, and then a newer version is
 // no mistake: the message goes back to the queue, for a consumer that knows it.
-// Only when it has come round many times is there no such consumer; then it is
-// kept as a dead letter, to be replayed after the upgrade, rather than left to
-// run into the broker's own limit.
+// Only when it has come round for half an hour is there no such consumer; then
+// it is kept as a dead letter, to be replayed after the upgrade, rather than
+// left to run into the broker's own limit.
 func (m *message) unreadable(h event.Header, err error) {
 	if fault.KindOf(err) == fault.Unsupported && m.Attempt < newerAttempts {
 		m.later = true
@@ -143,8 +143,9 @@ func projectOf(runs []event.Source) string {
 	return runs[0].Project
 }
 
-// newerAttempts is how often a message of a newer version goes back to the queue.
-const newerAttempts = 10
+// newerAttempts is how often a message of a newer version goes back to the
+// queue: for about half an hour, and half as often as the broker bears.
+const newerAttempts = 500
 
 // projectIn finds the project that a broken line names, for those who look
 // for its letter; a line is written with the project first.
