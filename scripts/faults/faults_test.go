@@ -431,6 +431,9 @@ func TestFaults(t *testing.T) {
 					bearing.runs = append(bearing.runs, r.behaviour)
 				})
 			}
+			if len(bearing.runs) < seeds() {
+				return // one gave up: no verdict, no row
+			}
 			table.Lock()
 			defer table.Unlock()
 			row.write(t, &bearing)
