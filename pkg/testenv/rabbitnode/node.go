@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"syscall"
@@ -273,8 +274,30 @@ func (n *Node) Stop() {
 	n.beam.stop(stopWithin)
 }
 
-// Pause freezes the node: connections stay open, nothing answers.
-func (n *Node) Pause() error { return n.signal(syscall.SIGSTOP) }
+// Pause freezes the node: connections stay open, nothing answers. It returns
+// once every thread has stopped: on a busy machine one may go on for a moment.
+func (n *Node) Pause() error {
+	if err := n.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for n.Alive() && !stopped(n.beam.cmd.Process.Pid) {
+		runtime.Gosched()
+	}
+	return nil
+}
+
+// stopped says whether all threads of a process are; where there is no /proc nobody can tell.
+func stopped(pid int) bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		_, state, _ := bytes.Cut(stat, []byte(") ")) // behind the name, which may hold anything
+		if err == nil && !bytes.HasPrefix(state, []byte("T")) {
+			return false
+		}
+	}
+	return true
+}
 
 // Resume lets a paused node go on.
 func (n *Node) Resume() error { return n.signal(syscall.SIGCONT) }
