@@ -156,8 +156,8 @@ export const openDelivery = (options: DeliveryOptions, store: Store, way: Way): 
     stamp: ledger.stamp,
     add: (body) => {
       if (byteLength(body) > LARGEST_EVENT) return giveUp(body, 'too_large');
-      own[queue.add(body)] = true;
       way.tell('queued', body);
+      own[queue.add(body)] = true;
       if (++unsent >= batchSize && !hold.remaining()) flush();
       else if (!timer) schedule();
     },

@@ -15,9 +15,9 @@ export type Reason = 'full' | 'expired' | 'too_large';
 type Keys = Record<string, boolean>;
 
 export interface Queue {
-  /** Keeps one event and returns its key; when there are too many, the oldest make room. */
+  /** Keeps one event and returns its key; when there are too many, the oldest that were never sent make room. */
   add(body: string): string;
-  /** The oldest events, up to `count` and `bytes` (but always one, however large), none of `not`, and only of `own`. */
+  /** The oldest events, up to `count` and `bytes` (but always one, however large), none of `not`, and only of `own`: to be sent. */
   take(count: number, bytes: number, not: Keys, own?: Keys): Entry[];
   remove(key: string): void;
   length(): number;
@@ -31,58 +31,65 @@ const OLDEST = 7 * 24 * 60 * 60 * 1000;
  * The events that no answer has counted yet. Each stands under a key of its own that ends in a UUIDv7, so tabs add and
  * remove without ever rewriting what another tab wrote, no lock is needed, and the keys' order is the events' order.
  * The write key is part of the storage key: what was meant for one project is never sent to another.
+ *
+ * An event that was sent may be stored although no answer said so; to drop it would report as lost what is not. So it
+ * stays until an answer counts it. All up to the last key that any tab sent are taken to have been sent.
  */
 export const openQueue = (store: Store, apiKey: string, lost: (body: string, why: Reason) => void): Queue => {
   const prefix = `md.q.${apiKey}.`;
+  const mark = `md.sent.${apiKey}`;
   let count = 0; // this tab's count since its last look into the store; other tabs may have added or removed
   let size = 0;
+  let sent = ''; // as of that look
 
-  /** All that waits, oldest first, after what is too old or too much has gone. */
+  const drop = (key: string, body: string, why: Reason) => {
+    store.remove(key);
+    lost(body, why);
+  };
+  const isFull = () => count > MOST_EVENTS || size > MOST_TEXT;
+
+  /** All that waits, oldest first, after what is too old has gone. */
   const scan = (): Entry[] => {
     const entries: Entry[] = [];
-    let first = 0;
     count = size = 0;
+    sent = store.get(mark) || '';
     each(sorted(store.keys()), (key) => {
       const body = key.startsWith(prefix) && store.get(key);
       if (!body) return;
-      if (timeOf(key.slice(-36)) < Date.now() - OLDEST) {
-        store.remove(key);
-        lost(body, 'expired');
-      } else {
-        entries[count++] = { key, body };
-        size += body.length;
-      }
+      if (key > sent && timeOf(key) < Date.now() - OLDEST) return drop(key, body, 'expired');
+      entries[count++] = { key, body };
+      size += body.length;
     });
-    for (; count > MOST_EVENTS || size > MOST_TEXT; count--) {
-      const { key, body } = entries[first++];
-      store.remove(key);
-      lost(body, 'full');
-      size -= body.length;
-    }
-    return first ? scan() : entries;
+    return entries;
   };
 
   return {
     add: (body) => {
-      const key = prefix + uuid();
-      store.set(key, body);
+      const added = prefix + uuid();
+      store.set(added, body);
       size += body.length;
-      if (++count > MOST_EVENTS || size > MOST_TEXT) scan();
-      return key;
+      count++;
+      each(isFull() ? scan() : [], ({ key, body }) => {
+        if (!isFull() || (key <= sent && key !== added)) return;
+        drop(key, body, 'full');
+        count--;
+        size -= body.length;
+      });
+      return added;
     },
     take: (most, bytes, not, own) => {
       const taken: Entry[] = [];
       each(scan(), (entry) => {
-        if (not[entry.key] || (own && !own[entry.key]) || bytes < 0) return;
-        bytes -= byteLength(entry.body) + 1;
-        if (!taken.length || (bytes >= 0 && taken.length < most)) taken[taken.length] = entry;
+        const { key, body } = entry;
+        if (not[key] || (own && !own[key]) || bytes < 0) return;
+        bytes -= byteLength(body) + 1;
+        if (taken.length && (bytes < 0 || taken.length >= most)) return;
+        taken[taken.length] = entry;
+        if (key > sent) store.set(mark, key);
       });
       return taken;
     },
-    remove: (key) => {
-      store.remove(key);
-      count--;
-    },
+    remove: (key) => store.remove(key),
     length: () => scan().length,
   };
 };

@@ -17,5 +17,5 @@ export const uuid = (now = Date.now(), random = crypto.getRandomValues(new Uint8
   return `${time.slice(0, 8)}-${time.slice(8)}-7${hex(sequence, 3)}-a${chance.slice(1, 4)}-${chance.slice(4)}`;
 };
 
-/** When a UUIDv7 was made, in epoch milliseconds. */
-export const timeOf = (id: string): number => Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
+/** When the UUIDv7 was made that a text ends in, in epoch milliseconds. */
+export const timeOf = (text: string): number => +`0x${text.slice(-36, -28)}${text.slice(-27, -23)}`;

@@ -29,6 +29,12 @@ describe('the judge of walks finds', () => {
     ['what is stored twice', [row(0), row(1), row(1), row(2)], [], [/^1 events are stored twice/]],
     ['what is altered', [row(0), row(1), row(2, { list: [2] })], [], [/^step c was altered: properties/]],
     ['what nobody made', [row(0), row(1), row(2), { ...row(2), event_id: 'd' }], [], [/^step d is stored/]],
+    [
+      'what is stored, and was dropped',
+      [row(0), row(1), row(2, { $dropped: { full: 1 } })],
+      [dropped],
+      [/^step b is stored, and was dropped/],
+    ],
     ['a drop that is not reported', [row(0), row(2)], [dropped], [/^dropped as full: 1, reported: 0/]],
     ['a report without a drop', [row(0), row(1), row(2, { $dropped: { full: 1 } })], [], [/: 0, reported: 1/]],
     ['a refusal', [row(0), row(1), row(2)], [{ ...dropped, fate: 'rejected' }], [/^b was rejected/]],

@@ -52,6 +52,42 @@ test('the oldest make room when there are too many, and are told', () => {
   expect(bodies(queue.take(1, 1000, all))).toEqual(['2']);
 });
 
+test('what was taken to be sent stays when there are too many, in all tabs and later pages: it may be stored', () => {
+  const queue = open();
+  for (let i = 0; i < MOST_EVENTS; i++) queue.add(`${i}`);
+  queue.take(3, 1000, all);
+  queue.add('new');
+  expect(dropped).toEqual(['3: full']);
+  const later = open();
+  expect(later.length()).toBe(MOST_EVENTS);
+  later.add('newer');
+  expect(dropped).toEqual(['3: full', '4: full']);
+  expect(bodies(later.take(4, 1000, all))).toEqual(['0', '1', '2', '5']);
+});
+
+test('where all were sent, the new event is the one that goes, also when the clock was put back', () => {
+  const queue = open();
+  for (let i = 0; i < MOST_EVENTS; i++) queue.add(`${i}`);
+  queue.take(MOST_EVENTS, 1e6, all);
+  queue.add('new');
+  vi.useFakeTimers({ now: Date.now() - day });
+  queue.add('from yesterday');
+  vi.useRealTimers();
+  expect(dropped).toEqual(['new: full', 'from yesterday: full']);
+  expect(queue.length()).toBe(MOST_EVENTS);
+});
+
+test('what was sent does not grow too old: only an answer can tell what became of it', () => {
+  const [first, second] = [8, 7.5].map((days) => `md.q.wk_1.${uuid(Date.now() - days * day)}`);
+  localStorage.setItem(first, 'sent');
+  localStorage.setItem(second, 'never sent');
+  localStorage.setItem('md.sent.wk_1', first);
+  expect(open().length()).toBe(1);
+  expect(dropped).toEqual(['never sent: expired']);
+  open().remove(first);
+  expect(open().length()).toBe(0);
+});
+
 test('what is older than seven days goes', () => {
   const old = uuid(Date.now() - 7 * day - 1000);
   localStorage.setItem(`md.q.wk_1.${old}`, 'mine');

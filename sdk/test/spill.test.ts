@@ -113,6 +113,22 @@ test('a browser whose storage has room is left without a database', async () => 
   expect(open).not.toHaveBeenCalled();
 });
 
+test('a database that never answers does not keep events from being sent', async () => {
+  vi.useFakeTimers();
+  vi.stubGlobal('indexedDB', { open: () => ({}) });
+  try {
+    start();
+    full();
+    trackEvent('a');
+    const flushed = forceFlush();
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(await flushed).toBe(true);
+  } finally {
+    vi.useRealTimers();
+  }
+  expect(types()).toEqual(['a']);
+});
+
 test.each([
   ['is missing', undefined],
   [

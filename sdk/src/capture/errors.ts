@@ -1,3 +1,4 @@
+import { stringify } from '../json.js';
 import { inOneGo, listen } from '../listen.js';
 import { cleanUrl } from '../page.js';
 import type { Capture } from '../tracking.js';
@@ -28,7 +29,7 @@ export const errors: Capture = ({ track, navigation }) => {
       column: colno,
       stack: clean((thrown && (thrown as Error).stack) || '', LINES) || undefined,
     };
-    const same = JSON.stringify(properties);
+    const same = stringify(properties);
     const now = performance.now();
     if (told.has(same) || now - times[times.length - MOST] < MINUTE) return;
     told.add(same);

@@ -7,7 +7,7 @@ import type { Feature } from '../tracking.js';
 export type Consent = 'granted' | 'denied' | 'pending';
 
 const DECISION = 'md.consent';
-const OURS = /^md\.(anon|user|session|campaign|more|since|seq|lost|hold|spill|q)\b/;
+const OURS = /^md\.(anon|user|session|campaign|more|since|seq|lost|hold|sent|spill|q)\b/;
 
 /** Do Not Track and Global Privacy Control, by which a browser says no for its user. */
 const browserSaysNo = () => {

@@ -1,3 +1,4 @@
+import { inOneGo } from '../listen.js';
 import { errorsTo } from '../safely.js';
 import type { Feature } from '../tracking.js';
 
@@ -11,14 +12,11 @@ export const reporting: Feature = ({ options: { debug, onError }, watch }) => {
     } catch {} // whoever hears of errors must not make more of them
   };
   errorsTo(fail);
-  const undo = [
+  return inOneGo([
     watch((fate, [event], why = '') => {
       if (fate === 'rejected' || fate === 'dropped') fail(Error(`${fate} ${event.event_type}: ${why}`), event);
       else log(fate, event.event_type, why);
     }),
-  ];
-  return () => {
-    undo[0]();
-    errorsTo();
-  };
+    errorsTo,
+  ]);
 };

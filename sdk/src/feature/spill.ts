@@ -5,6 +5,7 @@ import type { Feature } from '../tracking.js';
 export const BUDGET = 2_000_000;
 const QUEUED = /^md\.q\./;
 const MARK = 'md.spill';
+const PATIENCE = 3000;
 
 interface Kept {
   key: string;
@@ -31,19 +32,20 @@ export const spill: Feature = (tracking) => {
   let room = BUDGET;
   let database: Promise<IDBDatabase> | undefined;
 
-  /** The answer to one request, or undefined: a database that fails is no worse than none. */
-  const ask = async <T>(mode: IDBTransactionMode, what: (queue: IDBObjectStore) => IDBRequest<T>) => {
-    try {
+  /** The answer to one request, or undefined: a database that fails, or never answers, is no worse than none. */
+  const ask = <T>(what: (queue: IDBObjectStore) => IDBRequest<T>) =>
+    new Promise<T | undefined>((done) => {
+      const giveUp = () => done(undefined);
+      setTimeout(giveUp, PATIENCE);
       database = database || open();
-      const request = what((await database).transaction('queue', mode).objectStore('queue'));
-      return await new Promise<T>((done, fail) => {
-        request.onsuccess = () => done(request.result);
-        request.onerror = fail;
-      });
-    } catch {
-      return undefined;
-    }
-  };
+      database
+        .then((opened) => {
+          const request = what(opened.transaction('queue', 'readwrite').objectStore('queue'));
+          request.onsuccess = () => done(request.result);
+          request.onerror = giveUp;
+        })
+        .catch(giveUp);
+    });
 
   store.set = (key, value) => {
     const { disk } = store;
@@ -54,13 +56,13 @@ export const spill: Feature = (tracking) => {
     store.disk = disk;
     if (!(queued && disk && key in memory)) return;
     set(MARK, '1');
-    ask('readwrite', (queue) => queue.put({ key, body: value })).then((done) => {
+    ask((queue) => queue.put({ key, body: value })).then((done) => {
       if (done) spilled[key] = true;
     });
   };
   store.remove = (key) => {
     remove(key);
-    if (spilled[key]) ask('readwrite', (queue) => queue.delete(key));
+    if (spilled[key]) ask((queue) => queue.delete(key));
     delete spilled[key];
   };
 
@@ -73,7 +75,7 @@ export const spill: Feature = (tracking) => {
       if (QUEUED.test(key) && !(key in memory)) room -= (get(key) || '').length;
     });
     const before = Object.keys(spilled);
-    const kept = isMarked() && (await ask<Kept[]>('readonly', (queue) => queue.getAll()));
+    const kept = isMarked() && (await ask<Kept[]>((queue) => queue.getAll()));
     if (!kept) return;
     const there: Record<string, boolean> = {};
     each(kept, ({ key, body }) => {
@@ -94,7 +96,7 @@ export const spill: Feature = (tracking) => {
     });
   tracking.decide = (decision) => {
     if (decide) decide(decision);
-    if (decision === 'denied') ask('readwrite', (queue) => queue.clear());
+    if (decision === 'denied') ask((queue) => queue.clear());
   };
   set(MARK, get(MARK) || '0');
   if (isMarked()) setTimeout(tracking.forceFlush);

@@ -15,7 +15,8 @@ export const judge = ({ made, lost, offsets, left, errors }: Walk, stored: Store
   for (const [id, event] of made) {
     const row = found.get(id);
     if (row) wrong.push(...altered(event, row, offsets));
-    else if (!lost.has(id)) wrong.push(`${event.event_type} ${id} was made, and neither stored nor dropped`);
+    if (row && lost.get(id)?.fate === 'dropped') wrong.push(`${event.event_type} ${id} is stored, and was dropped`);
+    if (!row && !lost.has(id)) wrong.push(`${event.event_type} ${id} was made, and neither stored nor dropped`);
   }
   for (const [id, { event_type }] of found) {
     if (!made.has(id)) wrong.push(`${event_type} ${id} is stored, and nobody made it`);

@@ -21,7 +21,6 @@ const total = {
   walks: 0,
   made: 0,
   stored: 0,
-  both: 0, // dropped after they had been sent, by an answer that got lost: made = stored + dropped - both
   dropped: {} as Record<string, number>,
   requests: {} as Record<string, number>,
 };
@@ -90,9 +89,7 @@ const count = (walk: Walk, stored: StoredEvent[]) => {
   total.walks++;
   total.made += walk.made.size;
   total.stored += stored.length;
-  const dropped = walk.lost;
-  for (const { why } of dropped.values()) add(total.dropped, why);
-  total.both += stored.filter(({ event_id }) => dropped.has(event_id)).length;
+  for (const { why } of walk.lost.values()) add(total.dropped, why);
   for (const [name, n] of Object.entries(walk.sky.met)) add(total.requests, name, n);
 };
 
