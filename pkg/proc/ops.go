@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -53,7 +54,7 @@ func (p *Process) Serve(name, listen string, h http.Handler) (net.Addr, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	d := &door{handler: h}
+	d := &door{Listener: l, handler: h}
 	s := &http.Server{
 		Handler:           d,
 		ConnState:         d.count,
@@ -64,7 +65,7 @@ func (p *Process) Serve(name, listen string, h http.Handler) (net.Addr, error) {
 	}
 	p.OnStop(name, func(ctx context.Context) error {
 		d.closing.Store(true)
-		_ = l.Close() // first: whoever is asked to leave must not come back by the same door
+		_ = d.Close() // first: whoever is asked to leave must not come back by the same door
 		d.empty(ctx)
 		if err := s.Shutdown(ctx); err != nil {
 			return errors.Join(err, s.Close())
@@ -72,7 +73,7 @@ func (p *Process) Serve(name, listen string, h http.Handler) (net.Addr, error) {
 		return nil
 	})
 	p.Go(name, func(context.Context) error {
-		err := s.Serve(l)
+		err := s.Serve(d)
 		if d.closing.Load() {
 			return nil
 		}
@@ -85,9 +86,17 @@ func (p *Process) Serve(name, listen string, h http.Handler) (net.Addr, error) {
 // connection that is idle at that instant, also one that its client is just
 // sending a request on, who then sees it torn.
 type door struct {
+	net.Listener
 	handler http.Handler
 	closing atomic.Bool
+	closed  sync.Once
 	open    atomic.Int64 // connections
+}
+
+// Close is called by us and again by the server's own shutdown.
+func (d *door) Close() (err error) {
+	d.closed.Do(func() { err = d.Listener.Close() })
+	return err
 }
 
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {

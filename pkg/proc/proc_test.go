@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -203,5 +204,24 @@ func TestAStopDoesNotTearOpenConnections(t *testing.T) {
 	}
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+func TestAStopIsNoError(t *testing.T) {
+	for range 200 {
+		ctx, cancel := context.WithCancel(t.Context())
+		err := process().Run(ctx, func(_ context.Context, p *Process) error {
+			addr, err := p.Serve("door", "127.0.0.1:0", p.Ops())
+			go func() {
+				defer cancel()
+				if conn, err := net.Dial("tcp", addr.String()); err == nil {
+					conn.Close()
+				}
+			}()
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
