@@ -33,7 +33,7 @@ func TestAFileOfRulesIsApplied(t *testing.T) {
 		{[]string{"-prune"}, []string{"GET ", "PUT /large", "PUT /burst", "DELETE /old"}},
 	} {
 		asked = nil
-		args := append(test.flags, "-query", server.URL, "-project", "shop", "apply", file)
+		args := append(slices.Clone(test.flags), "-query", server.URL, "-project", "shop", "apply", file)
 		if err := rulesCommand(t.Context(), args); err != nil || !slices.Equal(asked, test.want) {
 			t.Errorf("%v: asked %v, %v, want %v", args, asked, err, test.want)
 		}

@@ -51,7 +51,7 @@ func (f *Forwarder) work(ctx context.Context, j *job, log *zap.Logger) error {
 	if err := p.insist(ctx, func() error { return p.open(ctx) }); err != nil {
 		return err
 	}
-	defer p.target.Close()
+	defer func() { _ = p.target.Close() }()
 	if k.Pending != nil {
 		if err := p.finish(ctx, *k.Pending); err != nil {
 			return err

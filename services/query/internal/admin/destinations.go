@@ -92,7 +92,7 @@ func readDestination(r *store.Record) (*keptDestination, error) {
 		k.definition, err = destination.Read(k.wanted.Definition)
 	}
 	if err != nil { // a mistake of ours, whatever kind it has by itself
-		return nil, fmt.Errorf("destination %s: %s", r.Key(), err)
+		return nil, errors.New("destination " + r.Key() + ": " + err.Error())
 	}
 	return k, nil
 }
