@@ -50,7 +50,7 @@ test: test-go test-sdk test-browser ## run every test
 
 test-go: ## Go tests with the race detector, on private servers
 	@scripts/need gcc rabbitmq postgres
-	$(GO) test -race -timeout 15m work
+	$(GO) test -race -timeout 25m work
 
 test-sdk: sdk/node_modules ## the SDK's unit tests
 	@cd sdk && npm run --silent test
