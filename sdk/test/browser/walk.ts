@@ -190,8 +190,8 @@ const openVisitor = ({ context, tab: first }: Lane, home: string, chance: Chance
     tabs = tabs.filter((other) => other !== tab);
     // A tab that is on its way elsewhere may not hear that it is to go.
     const closed = tab.waitForEvent('close', { timeout: 2000 }).catch(() => tab.close());
-    await tab.close({ runBeforeUnload: properly });
-    await closed;
+    const late = new Promise((_, fail) => setTimeout(fail, PATIENCE, Error('Timeout: the tab does not close')));
+    await Promise.race([tab.close({ runBeforeUnload: properly }).then(() => closed), late]);
   };
   const track = (tab: Page, events: number) => {
     const from = numbered;
