@@ -1,11 +1,13 @@
 package proc
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -39,29 +41,64 @@ func variables(config any) []variable {
 	return leaves
 }
 
-// Load fills config from the environment and checks it. The error names every
-// wrong variable, one a line.
+// Load fills config from the environment and checks it, see LoadFrom.
+func Load(config Config) error { return LoadFrom(config, os.LookupEnv) }
+
+// LoadFrom fills config from the variables that lookup finds, and checks it.
+// The error names every wrong variable, one a line.
 //
-// Each variable is read by envconfig on its own, because envconfig stops at
-// the first wrong one; and a variable that is set to nothing counts as not
-// set, because a manifest with an empty value means the default.
-func Load(config Config) error {
+// A variable that is set to nothing counts as not set, because a manifest with
+// an empty value means the default. Each may be given as a file instead: the
+// content of the one that NAME_FILE names is the value of NAME, so that a
+// secret stands neither in a manifest nor among a process's variables.
+func LoadFrom(config Config, lookup func(name string) (value string, set bool)) error {
+	all := variables(config)
 	var err error
-	for _, v := range variables(config) {
-		if wrong := v.load(false); wrong != nil {
-			err = errors.Join(err, wrong, v.load(true)) // the default, so that Validate does not complain once more
+	for _, v := range all {
+		text, wrong := v.text(lookup, all)
+		if wrong == nil {
+			wrong = v.set(text)
+		}
+		if wrong != nil {
+			err = errors.Join(err, wrong, v.set("")) // the default, so that Validate does not complain once more
 		}
 	}
 	return errors.Join(err, config.Validate())
 }
 
-// load reads the variable, or with its default as if it were not set.
-func (v variable) load(unset bool) error {
-	tag := v.field.Tag
-	if text, set := os.LookupEnv(v.name()); unset || set && text == "" {
-		tag = reflect.StructTag(strings.Replace(string(tag), `envconfig:"`, `envconfig:"UNSET_`, 1))
+// text is what lookup has for the variable, by value or by file.
+func (v variable) text(lookup func(string) (string, bool), all []variable) (string, error) {
+	text, _ := lookup(v.name())
+	if named(all, v.file()) {
+		return text, nil // a variable of its own
 	}
-	alone := reflect.StructOf([]reflect.StructField{{Name: v.field.Name, Type: v.field.Type, Tag: tag}})
+	path, _ := lookup(v.file())
+	if path == "" {
+		return text, nil
+	}
+	if text != "" {
+		return "", fmt.Errorf("%s and %s: set one of the two", v.name(), v.file())
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", v.file(), err)
+	}
+	return strings.TrimSpace(string(content)), nil
+}
+
+// file names the variable that may name a file with this one's value.
+func (v variable) file() string { return v.name() + "_FILE" }
+
+func named(all []variable, name string) bool {
+	return slices.ContainsFunc(all, func(v variable) bool { return v.name() == name })
+}
+
+// set gives the variable's field this value, or its default for none. By
+// envconfig, on its own, because envconfig stops at the first wrong one.
+func (v variable) set(text string) error {
+	text = cmp.Or(text, v.field.Tag.Get("default"))
+	tag := fmt.Sprintf(`envconfig:"-%s" default:%q`, v.name(), text) // a name that no environment has: only the default counts
+	alone := reflect.StructOf([]reflect.StructField{{Name: v.field.Name, Type: v.field.Type, Tag: reflect.StructTag(tag)}})
 	one := reflect.New(alone)
 	if err := envconfig.Process("", one.Interface()); err != nil {
 		return v.explain(err)
@@ -95,7 +132,7 @@ func typeName(t reflect.Type) string {
 
 // Usage writes the table of config's variables: name, type, default, meaning.
 func Usage(w io.Writer, name string, config any) {
-	fmt.Fprintf(w, "Usage: %s [-help] [-version]\n\n%s is configured by its environment:\n\n", name, name)
+	fmt.Fprintf(w, "Usage: %s [-help] [-version]\n\n%s is configured by its environment. The value of any variable may stand in a file instead,\nwhich the variable's name with _FILE behind it names.\n\n", name, name)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "VARIABLE\tTYPE\tDEFAULT\tMEANING")
 	for _, v := range variables(config) {
@@ -104,14 +141,23 @@ func Usage(w io.Writer, name string, config any) {
 	table.Flush()
 }
 
+// Names are all the variables that config reads, those that name files included.
+func Names(config any) []string {
+	var names []string
+	for _, v := range variables(config) {
+		names = append(names, v.name(), v.file())
+	}
+	return names
+}
+
 // Unknown lists variables of the environment that begin with one of config's
 // prefixes (the part of its names before the first "_") and that config does
 // not know: most often misspelt. Kubernetes' service links are not among them.
 func Unknown(config any, environ []string) []string {
 	known, prefixes := map[string]bool{}, map[string]bool{}
-	for _, v := range variables(config) {
-		known[v.name()] = true
-		prefix, _, _ := strings.Cut(v.name(), "_")
+	for _, name := range Names(config) {
+		known[name] = true
+		prefix, _, _ := strings.Cut(name, "_")
 		prefixes[prefix+"_"] = true
 	}
 	var unknown []string

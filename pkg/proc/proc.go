@@ -146,6 +146,18 @@ func (p *Process) wait(ctx context.Context) error {
 	return nil
 }
 
+// Pause waits for a time, or until ctx ends: then it is false.
+func Pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
 // Wait waits for the group until ctx ends, and then returns ctx's error.
 func Wait(ctx context.Context, group *sync.WaitGroup) error {
 	done := make(chan struct{})

@@ -2,12 +2,15 @@ package proc
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -61,8 +64,36 @@ LOG_LEVEL must be debug, info, warn or error, got "shouting"`
 	}
 }
 
+func TestLoadReadsFiles(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "hosts")
+	if err := os.WriteFile(file, []byte("a,\"b\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		env  map[string]string
+		want string // the error's text
+	}{
+		"a file":              {map[string]string{"SHOP_HOSTS_FILE": file, "SHOP_HOSTS": ""}, ""},
+		"a file and a value":  {map[string]string{"SHOP_HOSTS_FILE": file, "SHOP_HOSTS": "c"}, "SHOP_HOSTS and SHOP_HOSTS_FILE: set one of the two"},
+		"a file that is none": {map[string]string{"SHOP_HOSTS_FILE": file + "x"}, "SHOP_HOSTS_FILE: open " + file + "x: no such file or directory"},
+		"an empty name":       {map[string]string{"SHOP_HOSTS_FILE": "", "SHOP_HOSTS": `a,"b"`}, ""},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			var c config
+			err := LoadFrom(&c, func(name string) (string, bool) { v, set := test.env[name]; return v, set })
+			if fmt.Sprint(err) != cmp.Or(test.want, "<nil>") {
+				t.Fatalf("got %v, want %q", err, test.want)
+			}
+			if err == nil && fmt.Sprint(c.Nested.Hosts) != `[a "b"]` {
+				t.Errorf("got %q", c.Nested.Hosts)
+			}
+		})
+	}
+}
+
 func TestUnknownVariablesAreNamed(t *testing.T) {
-	got := Unknown(&config{}, []string{"SHOP_LISTN=:1", "SHOP_LISTEN=:2", "SHOP_PORT=tcp://10.0.0.1:80", "SHOP_SERVICE_HOST=x", "HOME=/"})
+	got := Unknown(&config{}, []string{"SHOP_LISTN=:1", "SHOP_LISTEN=:2", "SHOP_LISTEN_FILE=x", "SHOP_PORT=tcp://10.0.0.1:80", "SHOP_SERVICE_HOST=x", "HOME=/"})
 	if fmt.Sprint(got) != "[SHOP_LISTN]" {
 		t.Errorf("got %v", got)
 	}
