@@ -9,7 +9,7 @@ GOLANGCI := v2.15.0
 GOFUMPT  := v0.12.0
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -X github.com/maidian/maidian/pkg/proc.version=$(VERSION)
-MODULES  := pkg services/collector services/consumer services/query services/allinone scripts/ferretdb scripts/check scripts/faults
+MODULES  := pkg services/collector services/consumer services/query services/allinone scripts/ferretdb scripts/check scripts/faults scripts/deploy
 ARGS     ?=
 
 help: ## this list
