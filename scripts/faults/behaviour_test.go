@@ -106,7 +106,7 @@ func (o *observer) over(r *report) behaviour {
 	defer ledger.Close()
 	b.refusals = readRefusals(bufio.NewReaderSize(ledger, 1<<20), o.begun.UnixMilli(), o.ended.UnixMilli())
 	consumer := b.growth[slices.Index(o.c.s.processes(), o.c.s.consumer)].taken
-	const redelivered = "maidian_bus_redelivered_total"
+	const redelivered = "maidian_bus_redelivered_messages_total"
 	before := consumer[0].said[redelivered]
 	for i, later := range consumer[1:] {
 		n := later.said[redelivered]

@@ -238,7 +238,7 @@ func (s *system) noRedeliveries(before float64) {
 // redelivered is how many messages the consumer has been given again.
 func (s *system) redelivered() float64 {
 	s.t.Helper()
-	return s.metric(s.consumer, "maidian_bus_redelivered_total")
+	return s.metric(s.consumer, "maidian_bus_redelivered_messages_total")
 }
 
 // metric is the value that a process gives of one of its metrics.

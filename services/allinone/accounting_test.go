@@ -118,7 +118,7 @@ func (s *system) unaccounted() string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(text), "\nmaidian_unaccounted_events")
+	_, rest, _ := strings.Cut(string(text), "\nmaidian_query_unaccounted_events")
 	line, _, _ := strings.Cut(rest, "\n")
 	return line[strings.LastIndex(line, " ")+1:]
 }

@@ -29,12 +29,12 @@ func NewPublish(r prometheus.Registerer) *Publish {
 			Help:    "Time from handing a message to the broker until it confirmed that it is stored.",
 			Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5},
 		})),
-		InFlight: register(r, gauge("maidian_bus_in_flight", "Messages published and not yet confirmed.")),
+		InFlight: register(r, gauge("maidian_bus_in_flight_messages", "Messages published and not yet confirmed.")),
 		Failed: register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "maidian_bus_publish_failed_total",
+			Name: "maidian_bus_failed_messages_total",
 			Help: "Messages that the broker did not confirm, by reason.",
 		}, []string{"reason"})),
-		Returned:   register(r, counter("maidian_bus_returned_total", "Messages that the broker returned because no queue took them.")),
+		Returned:   register(r, counter("maidian_bus_returned_messages_total", "Messages that the broker returned because no queue took them.")),
 		Blocked:    register(r, gauge("maidian_bus_blocked_sessions", "Publishing sessions that the broker blocks now (memory or disk alarm).")),
 		BlockedFor: register(r, counter("maidian_bus_blocked_seconds_total", "Time that publishing sessions were blocked, counted when a block ends.")),
 		Sessions:   register(r, gauge("maidian_bus_publish_sessions", "Open publishing sessions.")),
@@ -58,14 +58,14 @@ type Receive struct {
 // registry add to the same ones. A nil registerer counts for nobody.
 func NewReceive(r prometheus.Registerer) *Receive {
 	return &Receive{
-		Delivered:   register(r, counter("maidian_bus_delivered_total", "Messages handed to the handler.")),
-		Redelivered: register(r, counter("maidian_bus_redelivered_total", "Messages handed to the handler that had been delivered before.")),
+		Delivered:   register(r, counter("maidian_bus_delivered_messages_total", "Messages handed to the handler.")),
+		Redelivered: register(r, counter("maidian_bus_redelivered_messages_total", "Messages handed to the handler that had been delivered before.")),
 		Settled: register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "maidian_bus_settled_total",
+			Name: "maidian_bus_settled_messages_total",
 			Help: "Messages settled with the broker, by outcome.",
 		}, []string{"outcome"})),
-		Lost:       register(r, counter("maidian_bus_settle_lost_total", "Outcomes that came too late for their session; the broker delivers those messages again.")),
-		Held:       register(r, gauge("maidian_bus_held", "Messages received and not yet settled.")),
+		Lost:       register(r, counter("maidian_bus_lost_settlements_total", "Outcomes that came too late for their session; the broker delivers those messages again.")),
+		Held:       register(r, gauge("maidian_bus_held_messages", "Messages received and not yet settled.")),
 		Sessions:   register(r, gauge("maidian_bus_receive_sessions", "Open receiving sessions.")),
 		Reconnects: register(r, counter("maidian_bus_receive_reconnects_total", "Receiving sessions that were lost or thrown away.")),
 		Handle: register(r, prometheus.NewHistogram(prometheus.HistogramOpts{

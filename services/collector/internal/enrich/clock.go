@@ -54,7 +54,7 @@ type counts struct{ shifted, ahead prometheus.Counter }
 
 func newCounts(metrics prometheus.Registerer) counts {
 	vec := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Namespace: "maidian", Subsystem: "collector", Name: "time_corrections_total",
+		Name: "maidian_collector_time_corrections_total",
 		Help: `Events whose time was changed: "skew" shifted by the device's clock error, "ahead" set to received_at.`,
 	}, []string{"correction"})
 	metrics.MustRegister(vec)

@@ -54,7 +54,7 @@ func New(metrics prometheus.Registerer, log *zap.Logger, geo *Geo) (*Enricher, e
 		return nil, err
 	}
 	panics := prometheus.NewCounter(prometheus.CounterOpts{
-		Namespace: "maidian", Subsystem: "collector", Name: "enrichment_panics_total",
+		Name: "maidian_collector_enrichment_panics_total",
 		Help: "Steps of enrichment that panicked; their events are accepted without what the step would have added.",
 	})
 	metrics.MustRegister(panics)

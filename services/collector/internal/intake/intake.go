@@ -52,7 +52,6 @@ func (in *Intake) Accept(v *enrich.Visit, events []event.Parsed) (Answer, error)
 		in.enricher.Enrich(v, &p.Event)
 		lines.add(&p.Event)
 	}
-	in.counts.rejected(answer.Errors)
 	from := event.Source{Project: v.Project, Key: v.Key, Hour: v.ReceivedAt.Hour(), Events: len(lines.ends)}
 	if from.Events > 0 {
 		if err := in.coalescer.Publish(from, lines.bytes, lines.ends); err != nil {
@@ -64,6 +63,7 @@ func (in *Intake) Accept(v *enrich.Visit, events []event.Parsed) (Answer, error)
 	}
 	for i := range events {
 		if p := events[i].Problems; len(p) > 0 {
+			in.counts.rejected.WithLabelValues(p[0].Code).Inc()
 			in.tally.add(from, p[0].Code, 1)
 		}
 	}

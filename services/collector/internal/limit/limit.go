@@ -129,12 +129,12 @@ func NewRequests(most int, metrics prometheus.Registerer) *Requests {
 			Message: "more requests come than this server can take; try again",
 		},
 		shed: prometheus.NewCounter(prometheus.CounterOpts{
-			Namespace: "maidian", Subsystem: "collector", Name: "requests_shed_total",
+			Name: "maidian_collector_shed_requests_total",
 			Help: "Requests answered 503 because as many as may be were being worked on.",
 		}),
 	}
 	metrics.MustRegister(r.shed, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Namespace: "maidian", Subsystem: "collector", Name: "requests_in_work",
+		Name: "maidian_collector_working_requests",
 		Help: "Requests that have come in whole and are not answered yet.",
 	}, func() float64 { return float64(r.working.Load()) }))
 	return r

@@ -93,7 +93,7 @@ func TestNoMoreRequestsThanMayBeAreWorkedOn(t *testing.T) {
 	for _, f := range families {
 		counted[f.GetName()] = f.GetMetric()[0].GetCounter().GetValue() + f.GetMetric()[0].GetGauge().GetValue()
 	}
-	if shed, working := counted["maidian_collector_requests_shed_total"], counted["maidian_collector_requests_in_work"]; shed != 2 || working != 2 {
+	if shed, working := counted["maidian_collector_shed_requests_total"], counted["maidian_collector_working_requests"]; shed != 2 || working != 2 {
 		t.Errorf("%g refusals and %g in work are counted, want 2 and 2", shed, working)
 	}
 }

@@ -25,7 +25,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "maidian_alert_errors_total", Help: "Times that evaluation stopped at an error and went on from what was kept.",
 		}),
 		behind: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "maidian_alert_behind_seconds", Help: "How far the rules' time is behind the clock.",
+			Name: "maidian_alert_lag_seconds", Help: "How far the rules' time is behind the clock.",
 		}, []string{"project"}),
 		state: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "maidian_alert_state_bytes", Help: "Size of what the rules of a project remember, as it is kept.",

@@ -20,13 +20,13 @@ type Metrics struct {
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "maidian_notice_attempts_total", Help: "Attempts to tell people, by type of channel and result (delivered, limited, refused, failed).",
+			Name: "maidian_notify_attempts_total", Help: "Attempts to tell people, by type of channel and result (delivered, limited, refused, failed).",
 		}, []string{"type", "result"}),
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "maidian_notices_unsent_total", Help: "Notices that nobody was told of, by why (given_up, silenced).",
+			Name: "maidian_notify_unsent_notices_total", Help: "Notices that nobody was told of, by why (given_up, silenced).",
 		}, []string{"why"}),
 		delay: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "maidian_notice_delay_seconds", Help: "Time from the notice's making to its delivery.",
+			Name: "maidian_notify_delay_seconds", Help: "Time from the notice's making to its delivery.",
 			Buckets: []float64{.05, .1, .25, .5, 1, 2, 5, 15, 60, 600, 3600, 86400},
 		}),
 	}

@@ -35,7 +35,7 @@ const watchHours = 48
 // NewWatcher makes a watcher and its metric.
 func NewWatcher(s Watched, log *zap.Logger, metrics prometheus.Registerer) *Watcher {
 	w := &Watcher{store: s, log: log, settled: map[place]int{}, unaccounted: prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "maidian_unaccounted_events",
+		Name: "maidian_query_unaccounted_events",
 		Help: "Events accepted in the last two days, and longer than ten minutes ago, that are neither stored nor duplicates nor dead letters: 0 unless some were lost.",
 	})}
 	metrics.MustRegister(w.unaccounted)

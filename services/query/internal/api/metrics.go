@@ -15,12 +15,12 @@ type metrics struct {
 func newMetrics(registry prometheus.Registerer) *metrics {
 	m := &metrics{
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: "maidian", Subsystem: "query", Name: "report_seconds",
+			Name:    "maidian_query_report_seconds",
 			Help:    "Time to work out a report, waiting for a slot not included.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"report", "outcome"}),
 		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Namespace: "maidian", Subsystem: "query", Name: "freshness_lag_seconds",
+			Name:    "maidian_query_freshness_lag_seconds",
 			Help:    "How old the newest known state of the journal was when an answer was made.",
 			Buckets: []float64{.1, .25, .5, 1, 2, 5, 15, 60, 300, 3600},
 		}),

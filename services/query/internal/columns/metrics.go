@@ -22,7 +22,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	buckets := prometheus.ExponentialBuckets(0.0001, 4, 9)
 	m := &metrics{
 		rows: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "maidian_query_rows", Help: "Events in memory, of all projects.",
+			Name: "maidian_query_column_rows", Help: "Events in memory, of all projects.",
 		}),
 		columnBytes: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "maidian_query_column_bytes", Help: "Memory of what may leave it: columns that were asked for, their dictionaries, sealed days.",
@@ -34,10 +34,10 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Name: "maidian_query_column_evictions_total", Help: "Columns of a day that left memory for others.",
 		}),
 		gone: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "maidian_query_events_gone_total", Help: "Rows whose raw event was not in the store when a column was read.",
+			Name: "maidian_query_gone_events_total", Help: "Rows whose raw event was not in the store when a column was read.",
 		}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "maidian_query_events_refused_total", Help: "Events that cannot be in columns because of an impossible place in their batch.",
+			Name: "maidian_query_refused_events_total", Help: "Events that cannot be in columns because of an impossible place in their batch.",
 		}),
 		load: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "maidian_query_column_load_seconds", Help: "Time to read columns of some days from the store.", Buckets: buckets,
@@ -49,13 +49,13 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Name: "maidian_query_sealed_reads_total", Help: "Pieces of sealed days that were brought into memory.",
 		}),
 		woken: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "maidian_query_sealed_days_woken_total", Help: "Sealed days that were made whole because something came for them.",
+			Name: "maidian_query_woken_days_total", Help: "Sealed days that were made whole because something came for them.",
 		}),
 		sealed: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "maidian_query_days_sealed_total", Help: "Days that were sealed.",
+			Name: "maidian_query_sealed_days_total", Help: "Days that were sealed.",
 		}),
 		unlike: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "maidian_query_days_unlike_total", Help: "Days whose events in memory or in segments were not those of the store or the journal, and that were built again.",
+			Name: "maidian_query_unlike_days_total", Help: "Days whose events in memory or in segments were not those of the store or the journal, and that were built again.",
 		}),
 	}
 	if registry != nil {

@@ -10,10 +10,10 @@ type metrics struct {
 func newMetrics(registry prometheus.Registerer) *metrics {
 	m := &metrics{
 		rebuilt: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "maidian_query_segments_rebuilt_total", Help: "Sealed parts that could not be used and were built from raw events, by what was wrong with them.",
+			Name: "maidian_query_rebuilt_segments_total", Help: "Sealed parts that could not be used and were built from raw events, by what was wrong with them.",
 		}, []string{"reason"}),
 		written: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "maidian_query_segments_written_bytes_total", Help: "Bytes of sealed parts that were written to the store.",
+			Name: "maidian_query_written_segment_bytes_total", Help: "Bytes of sealed parts that were written to the store.",
 		}),
 	}
 	if registry != nil {
