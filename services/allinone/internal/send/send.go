@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/maidian/maidian/pkg/proc"
 )
 
 // Answer is what the collector says to a batch.
@@ -132,14 +134,8 @@ func pause(ctx context.Context, try int, err error) error {
 	if l := (*later)(nil); errors.As(err, &l) && l.after > 0 {
 		wait = min(l.after, 30*time.Second)
 	}
-	timer := time.NewTimer(wait/2 + rand.N(wait/2+1))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	proc.Pause(ctx, wait/2+rand.N(wait/2+1))
+	return ctx.Err()
 }
 
 func pack(events [][]byte) ([]byte, error) {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/maidian/maidian/pkg/calendar"
 	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/proc"
 	"github.com/maidian/maidian/pkg/rule"
 	"github.com/maidian/maidian/pkg/store"
 	"github.com/maidian/maidian/services/consumer/internal/feed"
@@ -81,7 +82,7 @@ func (a *Alerts) Run(ctx context.Context) error {
 				working.Go(func() { a.hold(ctx, project, b) })
 			}
 		}
-		pause(ctx, 5*a.look)
+		proc.Pause(ctx, 5*a.look)
 	}
 	return nil
 }
@@ -98,7 +99,7 @@ func (a *Alerts) hold(ctx context.Context, project string, b *book) {
 			default:
 				a.metrics.failed.Inc()
 				a.log.Warn("cannot go on with the rules of a project; trying again", zap.String("project", project), zap.Error(err))
-				pause(ctx, 5*a.look)
+				proc.Pause(ctx, 5*a.look)
 			}
 		}
 		return nil
@@ -199,13 +200,4 @@ func (a *Alerts) write(b *book, records []store.Record, zone string) {
 	defer b.mu.Unlock()
 	b.contents, b.rules = contents, rules
 	b.edition++
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/proc"
 	"github.com/maidian/maidian/pkg/rule"
 	"github.com/maidian/maidian/pkg/store"
 	"github.com/maidian/maidian/services/consumer/internal/feed"
@@ -38,7 +39,7 @@ func (a *Alerts) evaluate(ctx context.Context, project string, b *book) error {
 	for err == nil && ctx.Err() == nil {
 		var idle bool
 		if idle, err = w.turn(ctx, b); err == nil && idle {
-			pause(ctx, a.look)
+			proc.Pause(ctx, a.look)
 		}
 	}
 	if err == nil {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/maidian/maidian/pkg/proc"
 )
 
 // untilDone calls write until it succeeds or ctx ends. Letters and journal
@@ -66,14 +68,8 @@ const (
 // less, so that consumers do not all come back at the same moment.
 func rest(ctx context.Context, try int) error {
 	full := min(longestRest, shortestRest<<min(try-1, 10))
-	timer := time.NewTimer(full/2 + rand.N(full/2))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	proc.Pause(ctx, full/2+rand.N(full/2))
+	return ctx.Err()
 }
 
 // outage is whether the store is away now, shared by all workers: one line in

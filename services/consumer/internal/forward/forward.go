@@ -16,6 +16,7 @@ import (
 
 	"github.com/maidian/maidian/pkg/destination"
 	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/proc"
 	"github.com/maidian/maidian/pkg/secret"
 	"github.com/maidian/maidian/pkg/store"
 	"github.com/maidian/maidian/services/consumer/internal/feed"
@@ -92,7 +93,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 		if wanted != nil {
 			f.adjust(ctx, at, wanted)
 		}
-		pause(ctx, 2*f.look)
+		proc.Pause(ctx, 2*f.look)
 	}
 	return nil
 }
@@ -163,18 +164,6 @@ func (f *Forwarder) hold(ctx context.Context, j *job) {
 	})
 	if err != nil && !errors.Is(err, errFinished) && ctx.Err() == nil {
 		log.Error("forwarding has ended", zap.Error(err))
-	}
-}
-
-// pause is false when ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/maidian/maidian/pkg/destination"
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/fault"
+	"github.com/maidian/maidian/pkg/proc"
 	"github.com/maidian/maidian/pkg/store"
 	"github.com/maidian/maidian/services/consumer/internal/feed"
 )
@@ -125,7 +126,7 @@ func (p *pump) rest(ctx context.Context, at feed.Position) error {
 	if p.Done {
 		return errFinished
 	}
-	if !pause(ctx, p.forwarder.look) {
+	if !proc.Pause(ctx, p.forwarder.look) {
 		return ctx.Err()
 	}
 	return nil
@@ -162,7 +163,7 @@ func (p *pump) gather(ctx context.Context) (entries []store.Batch, err error) {
 		switch {
 		case events >= most, beyond, nothingNew && (len(entries) == 0 || p.until != 0 || !time.Now().Before(ready)):
 			return entries, nil
-		case nothingNew && !pause(ctx, min(p.forwarder.look, time.Until(ready))):
+		case nothingNew && !proc.Pause(ctx, min(p.forwarder.look, time.Until(ready))):
 			return nil, ctx.Err()
 		}
 	}
@@ -355,7 +356,7 @@ func (p *pump) insist(ctx context.Context, try func() error) error {
 		if lost := p.failed(ctx, err); lost != nil {
 			return lost
 		}
-		if !pause(ctx, p.waitAfter(err)) {
+		if !proc.Pause(ctx, p.waitAfter(err)) {
 			return ctx.Err()
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/maidian/maidian/pkg/proc"
 	"github.com/maidian/maidian/pkg/store"
 )
 
@@ -68,7 +69,7 @@ func (k *Keeper) Do(ctx context.Context, project, name string, work func(ctx con
 				return err
 			}
 		}
-		wait(ctx, k.hold/4)
+		proc.Pause(ctx, k.hold/4)
 	}
 	return nil
 }
@@ -155,7 +156,7 @@ func (k *Keeper) hand(ctx context.Context, h *held, work func(ctx context.Contex
 func (k *Keeper) renew(ctx context.Context, h *held, lose func()) {
 	defer lose()
 	sure := k.now().Add(k.hold / 2) // nobody else takes it before
-	for wait(ctx, k.hold/4) {
+	for proc.Pause(ctx, k.hold/4) {
 		asked := k.now()
 		within, cancel := context.WithDeadline(ctx, sure)
 		still, err := k.write(within, h)
@@ -180,17 +181,5 @@ func (k *Keeper) giveBack(ctx context.Context, h *held) {
 	h.state.Holder = ""
 	if _, err := k.write(ctx, h); err != nil {
 		k.log.Warn("a lease was not given back; others get it when it has run out", zap.String("lease", h.record.ID), zap.Error(err))
-	}
-}
-
-// wait is false when ctx ended.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }

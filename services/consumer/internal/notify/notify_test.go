@@ -17,6 +17,7 @@ import (
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/fault"
 	"github.com/maidian/maidian/pkg/notice"
+	"github.com/maidian/maidian/pkg/proc"
 	"github.com/maidian/maidian/pkg/rule"
 	"github.com/maidian/maidian/pkg/store"
 	"github.com/maidian/maidian/pkg/store/sqlite"
@@ -129,7 +130,7 @@ func state(t *testing.T, s store.Records, id, want string) *notice.Notice {
 		} else if !errors.Is(err, store.ErrNotFound) {
 			t.Fatal(err)
 		}
-		if !pause(t.Context(), 5*time.Millisecond) {
+		if !proc.Pause(t.Context(), 5*time.Millisecond) {
 			t.Fatalf("%s did not become %s", id, want)
 		}
 	}
@@ -152,7 +153,7 @@ func TestEveryChannelOfAFiringIsToldOnce(t *testing.T) {
 		}
 	}
 	due, err := s.DueRecords(t.Context(), rule.FiringKind, event.TimeOf(time.Now().Add(time.Hour)), 100)
-	for len(due) > 0 && err == nil && pause(t.Context(), 5*time.Millisecond) {
+	for len(due) > 0 && err == nil && proc.Pause(t.Context(), 5*time.Millisecond) {
 		due, err = s.DueRecords(t.Context(), rule.FiringKind, event.TimeOf(time.Now().Add(time.Hour)), 100)
 	}
 	if err != nil || len(due) > 0 {
@@ -267,7 +268,7 @@ func TestWhatWasDeliveredIsForgottenInTime(t *testing.T) {
 		if err == nil && r.Due == 0 && errors.Is(gone, store.ErrNotFound) {
 			return
 		}
-		if !pause(t.Context(), 5*time.Millisecond) {
+		if !proc.Pause(t.Context(), 5*time.Millisecond) {
 			t.Fatal("it is there still")
 		}
 	}
@@ -316,7 +317,7 @@ func TestKilledAnywhere(t *testing.T) {
 			first.times.Grace = 0
 			stop := run(t, first)
 			for dying.left.Load() >= 0 && first.idle(t, s) {
-				pause(t.Context(), time.Millisecond)
+				proc.Pause(t.Context(), time.Millisecond)
 			}
 			stop()
 			run(t, notifier(s, p))

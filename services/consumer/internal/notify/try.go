@@ -13,6 +13,7 @@ import (
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/fault"
 	"github.com/maidian/maidian/pkg/notice"
+	"github.com/maidian/maidian/pkg/proc"
 	"github.com/maidian/maidian/pkg/store"
 )
 
@@ -116,21 +117,9 @@ func (n *Notifier) settle(ctx context.Context, r store.Record, told *notice.Noti
 		if wrong == nil {
 			return
 		}
-		if !pause(ctx, wait) || wait > n.times.Grace {
+		if !proc.Pause(ctx, wait) || wait > n.times.Grace {
 			err = wrong
 		}
 	}
 	n.log.Warn("what became of a notice is not written: it is tried again", zap.String("notice", told.ID), zap.Error(err))
-}
-
-// pause is false when ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

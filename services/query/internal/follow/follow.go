@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/proc"
 	"github.com/maidian/maidian/pkg/store"
 	"github.com/maidian/maidian/services/query/internal/columns"
 	"github.com/maidian/maidian/services/query/internal/sealed"
@@ -118,7 +119,7 @@ func (f *Follower) Run(ctx context.Context) error {
 	if f.options.Shelf != nil {
 		sealing.Go(func() { f.sealOn(ctx) })
 	}
-	for wait(ctx, f.options.Every) {
+	for proc.Pause(ctx, f.options.Every) {
 		if err := f.persist(ctx, f.look); err != nil {
 			return nil
 		}
@@ -149,20 +150,8 @@ func (f *Follower) persist(ctx context.Context, do func(context.Context) error) 
 			f.log.Warn("cannot follow the journal; answering with what is here", zap.Error(err))
 		}
 		f.metrics.failures.Inc()
-		wait(ctx, pause/2+rand.N(pause)) // replicas must not all come back at once
+		proc.Pause(ctx, pause/2+rand.N(pause)) // replicas must not all come back at once
 		pause = min(2*pause, lastPause)
-	}
-}
-
-// wait is false when ctx ended.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }
 

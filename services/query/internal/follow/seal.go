@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/proc"
 	"github.com/maidian/maidian/pkg/store"
 	"github.com/maidian/maidian/services/query/internal/sealed"
 	"go.uber.org/zap"
@@ -109,7 +110,7 @@ func (f *Follower) noteSettled() {
 // sealOn seals the days that rest until ctx ends.
 func (f *Follower) sealOn(ctx context.Context) {
 	written := make(map[string]time.Time)
-	for ok := true; ok; ok = wait(ctx, f.options.SealEvery) {
+	for ok := true; ok; ok = proc.Pause(ctx, f.options.SealEvery) {
 		projects, err := f.options.Projects.Projects(ctx)
 		for i := 0; err == nil && i < len(projects); i++ {
 			err = f.sealProject(ctx, projects[i].ID, written)
