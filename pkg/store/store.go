@@ -69,6 +69,21 @@ type Events interface {
 
 	// ErasedEvents are the ids of the tombstones of these batches, in no order.
 	ErasedEvents(ctx context.Context, project string, batches []string) ([]string, error)
+
+	// PruneEvents deletes events for good: unlike erased ones they leave nothing,
+	// and a later copy of one is new. Ids that are not there, and tombstones, are
+	// left out. The entries of the batches then count as Pruned what of Stored is
+	// not there any more, tombstones aside, and name the days of what is left. An
+	// entry that was written after it was read stays as it is: prune it again.
+	// After an error any part may be done; calling again does the rest.
+	PruneEvents(ctx context.Context, prunings []Pruning) error
+}
+
+// Pruning is what goes of one batch.
+type Pruning struct {
+	Batch  Batch    // its entry as it was read
+	Events []string // ids of those that go
+	Days   []int32  // on which those fall that stay, ascending
 }
 
 // Batch is the journal's entry for one message and project: the proof of what
@@ -82,13 +97,17 @@ type Batch struct {
 	Duplicates   int
 	DeadLettered int
 	Erased       int     // of those stored; EraseEvents alone writes it, RecordBatches leaves it as it is
-	Days         []int32 // UTC days (since 1970-01-01) on which its stored events fall, ascending
+	Pruned       int     // of those stored, too old to be kept; PruneEvents alone writes it, likewise
+	Days         []int32 // UTC days (since 1970-01-01) on which its stored events fall, ascending; not those of pruned ones
 	Accounts     []Account
 }
 
+// Live is how many of the batch's events can be read.
+func (b *Batch) Live() int { return b.Stored - b.Erased - b.Pruned }
+
 // Journal is the list of batches, written after their events.
 type Journal interface {
-	// RecordBatches upserts entries by ID and Project: recording one again replaces all but Erased.
+	// RecordBatches upserts entries by ID and Project: recording one again replaces all but Erased and Pruned.
 	RecordBatches(ctx context.Context, batches []Batch) error
 
 	// Batches returns entries of all projects with (WrittenAt, ID, Project)
@@ -170,6 +189,9 @@ type Project struct {
 	Keys      []Key
 	CreatedAt event.Time
 	Revision  int64 // raised by each UpdateProject
+
+	RetentionDays int   // how long events are kept; 0: for ever
+	PrunedBefore  int32 // events of days (since 1970-01-01) before it are gone, or on their way out; 0: none
 }
 
 // Kinds of key.

@@ -25,6 +25,7 @@ type batch struct {
 	Duplicates   int           `bson:"duplicates"`
 	DeadLettered int           `bson:"dead_lettered"`
 	Erased       int           `bson:"erased,omitempty"` // left out of what RecordBatches writes
+	Pruned       int           `bson:"pruned,omitempty"` // likewise
 	Days         []int32       `bson:"days"`
 	Accounts     []account     `bson:"accounts"`
 }
@@ -57,7 +58,7 @@ func (b *batch) entry() store.Batch {
 	}
 	return store.Batch{
 		ID: b.ID, Project: b.Project, WrittenAt: event.Time(b.WrittenAt), ReceivedAt: event.Time(b.ReceivedAt),
-		Stored: b.Stored, Duplicates: b.Duplicates, DeadLettered: b.DeadLettered, Erased: b.Erased, Days: append([]int32(nil), b.Days...), Accounts: accounts,
+		Stored: b.Stored, Duplicates: b.Duplicates, DeadLettered: b.DeadLettered, Erased: b.Erased, Pruned: b.Pruned, Days: append([]int32(nil), b.Days...), Accounts: accounts,
 	}
 }
 

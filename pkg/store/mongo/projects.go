@@ -22,6 +22,9 @@ type project struct {
 	Keys      []projectKey  `bson:"keys"`
 	CreatedAt bson.DateTime `bson:"created_at"`
 	Revision  int64         `bson:"revision"`
+
+	RetentionDays int   `bson:"retention_days,omitempty"`
+	PrunedBefore  int32 `bson:"pruned_before,omitempty"`
 }
 
 type projectKey struct {
@@ -41,6 +44,7 @@ func projectOf(p *store.Project) project {
 	return project{
 		ID: p.ID, Name: p.Name, Timezone: p.Timezone, Currency: p.Currency, Origins: append([]string{}, p.Origins...),
 		IPPolicy: p.IPPolicy, Keys: keys, CreatedAt: bson.DateTime(p.CreatedAt), Revision: p.Revision,
+		RetentionDays: p.RetentionDays, PrunedBefore: p.PrunedBefore,
 	}
 }
 
@@ -55,6 +59,7 @@ func (p *project) project() store.Project {
 	return store.Project{
 		ID: p.ID, Name: p.Name, Timezone: p.Timezone, Currency: p.Currency, Origins: append([]string(nil), p.Origins...),
 		IPPolicy: p.IPPolicy, Keys: keys, CreatedAt: event.Time(p.CreatedAt), Revision: p.Revision,
+		RetentionDays: p.RetentionDays, PrunedBefore: p.PrunedBefore,
 	}
 }
 

@@ -98,7 +98,7 @@ func (s *Store) Batches(ctx context.Context, after store.Cursor, limit int) ([]s
 }
 
 func (s *Store) batches(ctx context.Context, after store.Cursor, limit int) ([]store.Batch, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT written_at, batch_id, project, received_at, stored, duplicates, dead_lettered, erased, days, accounts
+	rows, err := s.read.QueryContext(ctx, `SELECT written_at, batch_id, project, received_at, stored, duplicates, dead_lettered, erased, pruned, days, accounts
 		FROM batches WHERE (written_at, batch_id, project) > (?,?,?)
 		ORDER BY written_at, batch_id, project LIMIT ?`, int64(after.WrittenAt), after.ID, after.Project, limit)
 	if err != nil {
@@ -109,7 +109,7 @@ func (s *Store) batches(ctx context.Context, after store.Cursor, limit int) ([]s
 	for rows.Next() {
 		var b store.Batch
 		var days, accounts string
-		if err := rows.Scan(&b.WrittenAt, &b.ID, &b.Project, &b.ReceivedAt, &b.Stored, &b.Duplicates, &b.DeadLettered, &b.Erased, &days, &accounts); err != nil {
+		if err := rows.Scan(&b.WrittenAt, &b.ID, &b.Project, &b.ReceivedAt, &b.Stored, &b.Duplicates, &b.DeadLettered, &b.Erased, &b.Pruned, &days, &accounts); err != nil {
 			return nil, err
 		}
 		if err := json.Unmarshal([]byte(days), &b.Days); err != nil {

@@ -16,7 +16,7 @@ func (s *Store) Projects(ctx context.Context) ([]store.Project, error) {
 }
 
 func (s *Store) projects(ctx context.Context) ([]store.Project, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT project, name, timezone, currency, origins, ip_policy, keys, created_at, revision
+	rows, err := s.read.QueryContext(ctx, `SELECT project, name, timezone, currency, origins, ip_policy, keys, created_at, revision, retention_days, pruned_before
 		FROM projects ORDER BY project`)
 	if err != nil {
 		return nil, err
@@ -26,7 +26,7 @@ func (s *Store) projects(ctx context.Context) ([]store.Project, error) {
 	for rows.Next() {
 		var p store.Project
 		var origins, keys string
-		if err := rows.Scan(&p.ID, &p.Name, &p.Timezone, &p.Currency, &origins, &p.IPPolicy, &keys, &p.CreatedAt, &p.Revision); err != nil {
+		if err := rows.Scan(&p.ID, &p.Name, &p.Timezone, &p.Currency, &origins, &p.IPPolicy, &keys, &p.CreatedAt, &p.Revision, &p.RetentionDays, &p.PrunedBefore); err != nil {
 			return nil, err
 		}
 		if err := json.Unmarshal([]byte(origins), &p.Origins); err != nil {
@@ -47,8 +47,8 @@ func (s *Store) CreateProject(ctx context.Context, p store.Project) error {
 		return err
 	}
 	return s.do(ctx, "create project "+p.ID, 1, func(t *transaction) error {
-		return created(t.Exec(`INSERT OR IGNORE INTO projects (project, name, timezone, currency, origins, ip_policy, keys, created_at, revision)
-			VALUES (?,?,?,?,?,?,?,?,?)`, p.ID, p.Name, p.Timezone, p.Currency, origins, p.IPPolicy, keys, int64(p.CreatedAt), p.Revision))
+		return created(t.Exec(`INSERT OR IGNORE INTO projects (project, name, timezone, currency, origins, ip_policy, keys, created_at, revision, retention_days, pruned_before)
+			VALUES (?,?,?,?,?,?,?,?,?,?,?)`, p.ID, p.Name, p.Timezone, p.Currency, origins, p.IPPolicy, keys, int64(p.CreatedAt), p.Revision, p.RetentionDays, p.PrunedBefore))
 	})
 }
 
@@ -60,8 +60,8 @@ func (s *Store) UpdateProject(ctx context.Context, p store.Project) error {
 	}
 	return s.do(ctx, "update project "+p.ID, 1, func(t *transaction) error {
 		result, err := t.Exec(`UPDATE projects SET name = ?, timezone = ?, currency = ?, origins = ?, ip_policy = ?, keys = ?, created_at = ?,
-			revision = revision + 1 WHERE project = ? AND revision = ?`,
-			p.Name, p.Timezone, p.Currency, origins, p.IPPolicy, keys, int64(p.CreatedAt), p.ID, p.Revision)
+			retention_days = ?, pruned_before = ?, revision = revision + 1 WHERE project = ? AND revision = ?`,
+			p.Name, p.Timezone, p.Currency, origins, p.IPPolicy, keys, int64(p.CreatedAt), p.RetentionDays, p.PrunedBefore, p.ID, p.Revision)
 		return t.replaced(result, err, `SELECT EXISTS (SELECT 1 FROM projects WHERE project = ?)`, p.ID)
 	})
 }

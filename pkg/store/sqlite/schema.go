@@ -133,6 +133,10 @@ CREATE TABLE records (
 	revision  INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX records_due ON records (kind, due) WHERE due > 0;
+`, `
+ALTER TABLE batches ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE projects ADD COLUMN retention_days INTEGER NOT NULL DEFAULT 0; -- 0: for ever
+ALTER TABLE projects ADD COLUMN pruned_before INTEGER NOT NULL DEFAULT 0; -- day since 1970-01-01; 0: none
 `}
 
 // migrate brings the database to this program's schema, and refuses one that

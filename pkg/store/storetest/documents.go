@@ -137,7 +137,7 @@ func projects(t *testing.T, h Harness) {
 	wantProjects(t, s)
 	shop := store.Project{
 		ID: "shop", Name: "Shop ☂", Timezone: "Europe/Berlin", Currency: "EUR", Origins: []string{"https://shop.example", "https://b.example"},
-		IPPolicy: store.IPMask, CreatedAt: 1767225600000,
+		IPPolicy: store.IPMask, CreatedAt: 1767225600000, RetentionDays: 400, PrunedBefore: 20054,
 		Keys: []store.Key{
 			{ID: "k1", Kind: store.WriteKey, Prefix: "wk_ab", Hash: "00ff", CreatedAt: 1767225600000, RevokedAt: 1767225700000},
 			{ID: "k2", Kind: store.ReadKey, Prefix: "rk_ab", Hash: "11ff", CreatedAt: 1767225600001},
@@ -154,7 +154,7 @@ func projects(t *testing.T, h Harness) {
 		t.Errorf("create a second shop: got %v, want ErrConflict", err)
 	}
 
-	shop.Name, shop.Keys = "Shop", shop.Keys[1:]
+	shop.Name, shop.Keys, shop.RetentionDays, shop.PrunedBefore = "Shop", shop.Keys[1:], 30, 20424
 	if err := s.UpdateProject(t.Context(), shop); err != nil {
 		t.Fatal(err)
 	}

@@ -44,6 +44,8 @@ func Run(t *testing.T, h Harness) {
 		{"erased events leave tombstones", erasure},
 		{"an erasure can be made again", erasedAgain},
 		{"writers and erasures", erasedMeanwhile},
+		{"pruned events are gone", pruning},
+		{"many events are pruned", prunedMany},
 		{"dead letters", deadLetters},
 		{"the log of discarded letters", discards},
 		{"projects", projects},

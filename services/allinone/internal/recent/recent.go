@@ -156,6 +156,12 @@ func (s *Store) EraseEvents(ctx context.Context, project string, ids []string, a
 	return s.Store.EraseEvents(ctx, project, ids, at)
 }
 
+// PruneEvents is the store's. It forgets first: what is gone must not be read from here.
+func (s *Store) PruneEvents(ctx context.Context, prunings []store.Pruning) error {
+	s.forgetAll()
+	return s.Store.PruneEvents(ctx, prunings)
+}
+
 // Close forgets everything and closes the store.
 func (s *Store) Close() error {
 	s.forgetAll()
