@@ -65,9 +65,9 @@ func (s *running) observe(e *Evaluator, group string, at event.Time) {
 	if r.silent(at) || !s.cooled(e, group, at) {
 		return
 	}
-	f := e.firing(s, group, StateFiring, at)
+	f := e.firing(s, group, StateFiring, Span{at, at + 1})
 	f.ID = r.ID + "." + row.event.EventID
-	f.Window, f.NewValue, f.Event = Span{at, at + 1}, value, sample(row.event)
+	f.NewValue, f.Event = value, sample(row.event)
 	e.firings = append(e.firings, f)
 }
 

@@ -5,14 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/maidian/maidian/pkg/ask"
+	"github.com/maidian/maidian/pkg/calendar"
 	"github.com/maidian/maidian/pkg/event"
 )
 
@@ -34,6 +35,8 @@ type Evaluator struct {
 // running is a rule and what it remembers.
 type running struct {
 	Definition uint64            `json:"definition"`       // its hash: another one begins anew
+	Text       json.RawMessage   `json:"text,omitempty"`   // the definition itself, while its end may have to be told when it is gone
+	Zone       string            `json:"zone,omitempty"`   // and that of its calendar
 	Since      event.Time        `json:"since"`            // it looks at what comes from then on
 	Judged     event.Time        `json:"judged,omitempty"` // windows up to this end were
 	Groups     map[string]*group `json:"groups,omitempty"`
@@ -81,13 +84,15 @@ func (e *Evaluator) Progress() event.Time { return e.progress }
 // Use evaluates these rules from now on. A rule whose definition is as before
 // goes on; another one begins anew, and what was told of the old one ends.
 func (e *Evaluator) Use(rules []*Rule) {
-	before := map[string]*running{}
+	before, reasons := map[string]*running{}, map[string]string{}
 	for _, s := range e.rules {
 		before[s.rule.ID] = s
+		reasons[s.rule.ID] = ReasonDeleted
 	}
 	e.rules = nil
 	for _, r := range rules {
-		if !r.Enabled {
+		if reasons[r.ID] = ReasonChanged; !r.Enabled {
+			reasons[r.ID] = ReasonDisabled
 			continue
 		}
 		s := before[r.ID]
@@ -101,7 +106,7 @@ func (e *Evaluator) Use(rules []*Rule) {
 	}
 	slices.SortFunc(e.rules, func(a, b *running) int { return cmp.Compare(a.rule.ID, b.rule.ID) })
 	for _, id := range slices.Sorted(maps.Keys(before)) {
-		e.end(before[id])
+		e.end(before[id], reasons[id])
 	}
 	e.index()
 }
@@ -111,14 +116,12 @@ func (r *Rule) hash() uint64 {
 }
 
 // end tells the end of what a rule has told that is no more.
-func (e *Evaluator) end(s *running) {
-	if s.rule.windowed == nil || !s.rule.Recovery {
+func (e *Evaluator) end(s *running, reason string) {
+	if s.rule.windowed == nil {
 		return
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Groups)) {
-		if s.Groups[name].Alarm.Told != 0 {
-			e.tell(s, name, s.Groups[name], e.progress, verdict{}, StateRecovered, false)
-		}
+		e.tell(s, name, e.progress, verdict{}, s.Groups[name].Alarm.over(s.rule, e.progress, reason))
 	}
 }
 
@@ -324,19 +327,18 @@ func (e *Evaluator) judge(s *running, end event.Time) {
 	if len(s.Groups) == 0 || w.whole && end-w.window < s.Since {
 		return
 	}
-	names := slices.Sorted(maps.Keys(s.Groups))
-	for _, name := range names {
-		g := s.Groups[name]
+	first := len(e.firings)
+	for name, g := range s.Groups {
 		v := g.measure(w, end)
-		if state, repeat := g.Alarm.judged(s.rule, end, v.holds); state != "" {
-			e.tell(s, name, g, end, v, state, repeat)
-		}
+		e.tell(s, name, end, v, g.Alarm.judged(s.rule, end, v.holds))
 		g.forget(end+w.step-w.window, w.step)
 		if len(g.Buckets) == 0 && s.rule.GroupBy != "" && g.Last+w.memory <= end && g.Alarm.Ended+s.rule.CoolDown <= end {
+			e.tell(s, name, end, v, g.Alarm.over(s.rule, end, ReasonForgotten))
 			delete(s.Groups, name)
 			e.cells -= s.weight
 		}
 	}
+	slices.SortStableFunc(e.firings[first:], func(a, b Firing) int { return cmp.Compare(a.Group, b.Group) })
 }
 
 func (g *group) measure(w *windowed, end event.Time) verdict {
@@ -356,33 +358,26 @@ func (g *group) forget(until, step event.Time) {
 	g.Buckets = slices.DeleteFunc(g.Buckets, func(b bucket) bool { return event.Time(b.Index+1)*step <= until })
 }
 
-// tell makes the firing of a window.
-func (e *Evaluator) tell(s *running, name string, g *group, end event.Time, v verdict, state string, repeat bool) {
-	f := e.firing(s, name, state, end)
-	w := s.rule.windowed
-	f.ID = fmt.Sprintf("%s.%016x.%s.%s", s.rule.ID, xxhash.Sum64String(name), strconv.FormatInt(int64(end), 36), state)
-	f.Metric, f.Repeat, f.Window = w.metric.name, repeat, Span{end - w.window, end}
-	f.Value, f.Op, f.Threshold, f.Expected = v.value, v.op, v.threshold, v.expected
-	if g.Alarm.Since != 0 {
-		f.Since = g.Alarm.Since
+// tell makes the firing of a window, if there is one.
+func (e *Evaluator) tell(s *running, name string, end event.Time, v verdict, t turn) {
+	if t.state == "" {
+		return
 	}
-	f.Link = e.link(s, f.Window)
+	w := s.rule.windowed
+	f := e.firing(s, name, t.state, Span{end - w.window, end})
+	f.ID = fmt.Sprintf("%s.%016x.%s.%s", s.rule.ID, xxhash.Sum64String(name), strconv.FormatInt(int64(end), 36), t.state)
+	f.Metric, f.Since, f.At, f.Repeat, f.Reason = w.metric.name, t.since, end, t.repeat, t.reason
+	f.Value, f.Op, f.Threshold, f.Expected = v.value, v.op, v.threshold, v.expected
 	e.firings = append(e.firings, f)
 }
 
-// firing is what all firings have.
-func (e *Evaluator) firing(s *running, name, state string, at event.Time) Firing {
+// firing is what all firings have; what is of one moment has a window that begins with it.
+func (e *Evaluator) firing(s *running, name, state string, window Span) Firing {
 	r := s.rule
 	return Firing{
-		Rule: r.ID, Project: e.project, Name: r.Name, Kind: r.Kind, Severity: r.Severity, Channels: r.Channels,
-		GroupBy: r.GroupBy, Group: name, State: state, Since: at, At: at, Link: e.link(s, Span{at, at + 1}),
+		Rule: r.ID, Project: e.project, Name: r.Name, Kind: r.Kind, Severity: r.Severity, Channels: r.Channels, GroupBy: r.GroupBy, Group: name,
+		State: state, Window: window, Since: window.From, At: window.From, Link: r.link(e.project, name, window),
 	}
-}
-
-// link is the page with the charts of the day before the window's end.
-func (e *Evaluator) link(s *running, w Span) string {
-	q := url.Values{"from": {min(w.From, w.To-day).String()}, "to": {w.To.String()}, "timezone": {s.rule.calendar.Zone.String()}}
-	return "/api/v1/analytics/report?" + q.Encode()
 }
 
 // Firings are those that came out since it was last asked.
@@ -413,6 +408,7 @@ type stateJSON struct {
 func (e *Evaluator) MarshalJSON() ([]byte, error) {
 	s := stateJSON{e.progress, map[string]*running{}}
 	for _, r := range e.rules {
+		r.keepText()
 		s.Rules[r.rule.ID] = r
 	}
 	return json.Marshal(s)
@@ -430,17 +426,48 @@ func Restore(project string, state []byte, rules []*Rule) (*Evaluator, error) {
 		byID[r.ID] = r
 	}
 	for id, s := range kept.Rules {
-		if r := byID[id]; s != nil && r != nil {
-			s.rule = r
-			if s.Groups == nil {
-				s.Groups = map[string]*group{}
-			}
-			if s.Seen == nil {
-				s.Seen = hashes{}
-			}
-			e.rules = append(e.rules, s)
+		if s == nil {
+			continue
 		}
+		if s.rule = byID[id]; s.rule == nil || s.rule.hash() != s.Definition {
+			s.rule = s.gone()
+		}
+		if s.rule == nil {
+			continue
+		}
+		if s.Groups == nil {
+			s.Groups = map[string]*group{}
+		}
+		if s.Seen == nil {
+			s.Seen = hashes{}
+		}
+		e.rules = append(e.rules, s)
 	}
 	e.Use(rules)
 	return e, nil
+}
+
+// keepText has the definition kept with the state while something that was told
+// has not ended: the rule may be another one, or none, when that is to be told.
+func (s *running) keepText() {
+	s.Text, s.Zone = nil, ""
+	for _, g := range s.Groups {
+		if s.rule.windowed != nil && g.Alarm.Told != 0 {
+			s.Text, s.Zone = s.rule.definition, s.rule.calendar.Zone.String()
+			return
+		}
+	}
+}
+
+// gone is the rule as it was, nil when nothing of it has to be told.
+func (s *running) gone() *Rule {
+	zone, err := time.LoadLocation(s.Zone)
+	if err != nil || s.Text == nil {
+		return nil
+	}
+	r, err := Read(s.Text, calendar.Calendar{Zone: zone, WeekStart: time.Monday})
+	if err != nil {
+		return nil // it was written by a newer version
+	}
+	return r
 }

@@ -3,10 +3,13 @@ package rule
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
+	"github.com/maidian/maidian/pkg/ask"
 	"github.com/maidian/maidian/pkg/event"
 )
 
@@ -158,6 +161,110 @@ func TestAChangedRuleBeginsAnewAndEndsWhatItTold(t *testing.T) {
 	f.tells()
 	f.Use([]*Rule{read(t, `{"id": "r", "kind": "threshold", "event": "a", "value": 5, "window": "10m", "grace": 0}`)})
 	f.tells("recovered @2")
+	if end := f.all[1]; end.Reason != ReasonChanged || end.Since != start+minute+40*second {
+		t.Errorf("got %+v, want it since its first window, ended by the change", end)
+	}
+}
+
+// TestARuleThatIsGoneEndsWhatItTold has the rule go while it is evaluated and
+// while nobody does.
+func TestARuleThatIsGoneEndsWhatItTold(t *testing.T) {
+	const definition = `{"id": "r", "name": "Old", "kind": "threshold", "event": "a", "value": 0, "window": "10m", "grace": 0, "channels": ["ops"]%s}`
+	tests := map[string]struct {
+		rules  []*Rule
+		reason string
+	}{
+		"deleted":              {nil, ReasonDeleted},
+		"disabled":             {[]*Rule{read(t, definition, `, "enabled": false`)}, ReasonDisabled},
+		"changed":              {[]*Rule{read(t, definition, `, "name": "New"`)}, ReasonChanged},
+		"of another kind":      {[]*Rule{read(t, `{"id": "r", "kind": "event", "event": "a"}`)}, ReasonChanged},
+		"another, and deleted": {[]*Rule{read(t, `{"id": "s", "kind": "event", "event": "a"}`)}, ReasonDeleted},
+	}
+	for name, tt := range tests {
+		for _, restarted := range []bool{false, true} {
+			f := evaluate(t, definition, "")
+			f.see(minute, "a", "", "", "")
+			f.Advance(start + 2*minute)
+			f.tells("firing @1")
+			if restarted {
+				e, err := Restore("shop", keep(t, f.Evaluator), tt.rules)
+				if err != nil {
+					t.Fatal(err)
+				}
+				f.Evaluator = e
+			} else {
+				f.Use(tt.rules)
+			}
+			f.tells("recovered @2")
+			if end := f.all[1]; end.Reason != tt.reason || end.Name != "Old" || !slices.Equal(end.Channels, []string{"ops"}) {
+				t.Errorf("%s, restarted: %t: got %+v, want the end of the old one: %s", name, restarted, end, tt.reason)
+			}
+			again, err := Restore("shop", keep(t, f.Evaluator), tt.rules)
+			if err != nil || again.Firings() != nil {
+				t.Errorf("%s: told again, or %v", name, err)
+			}
+		}
+	}
+}
+
+func TestAGroupThatIsForgottenEndsWhatItTold(t *testing.T) {
+	f := evaluate(t, `{"id": "r", "kind": "threshold", "event": "a", "op": "lt", "value": 2, "window": "5m", "group_by": "country", "grace": 0}`)
+	f.Advance(start + 10*minute)
+	f.see(10*minute, "a", "", "DE", "")
+	f.Advance(start + 3*day)
+	f.tells("firing DE@10", fmt.Sprintf("recovered DE@%d", 10+5+24*60))
+	if end := f.all[1]; end.Reason != ReasonForgotten || end.Since != start+10*minute+25*second {
+		t.Errorf("got %+v, want it forgotten a day after its window was empty", end)
+	}
+	if len(f.rules[0].Groups) != 0 {
+		t.Error("the group is remembered")
+	}
+}
+
+// TestALinkShowsWhatTheRuleLooksAt has the query service's reader read it.
+func TestALinkShowsWhatTheRuleLooksAt(t *testing.T) {
+	const filters = `"filters": [{"property": "amount", "op": "gte", "value": 100}, {"or": [{"property": "country", "op": "in", "value": ["DE", "FR"]}, {"not": {"property": "plan", "op": "exists"}}]}]`
+	tests := map[string]struct{ definition, want string }{
+		"filters and group": {
+			`"kind": "event", "event": {"event": "a", "name": "b", ` + filters + `}, "group_by": "country"`,
+			`[{"property":"event_type","op":"in","value":["a"]},{"property":"event_name","op":"eq","value":"b"},{"property":"amount","op":"gte","value":100},` +
+				`{"or":[{"property":"country","op":"in","value":["DE","FR"]},{"not":{"property":"plan","op":"exists"}}]},{"property":"country","op":"eq","value":"DE"}]`,
+		},
+		"any event": {`"kind": "event", "event": "*"`, ``},
+		"a ratio":   {`"kind": "threshold", "event": "a", "metric": "ratio", "of": {"event": "b", ` + filters + `}, "value": 0`, `[{"property":"event_type","op":"in","value":["a","b"]}]`},
+		"a user": {
+			`"kind": "behaviour", "event": "a", "more_than": 0`,
+			`[{"property":"event_type","op":"in","value":["a"]},{"or":[{"property":"user_id","op":"eq","value":"u"},{"property":"anonymous_id","op":"eq","value":"u"},{"property":"session_id","op":"eq","value":"u"}]}]`,
+		},
+		"the pipeline": {`"kind": "pipeline", "metric": "queue_depth", "value": 0`, ``},
+		"too much for an address": {
+			`"kind": "event", "event": {"event": "a", "filters": [{"property": "country", "op": "in", "value": ["DE", "` + strings.Repeat("x", 3000) + `"]}]}`,
+			`[{"property":"event_type","op":"in","value":["a"]}]`,
+		},
+	}
+	for name, tt := range tests {
+		f := evaluate(t, `{"id": "r", "timezone": "Asia/Shanghai", %s, "grace": "1s"}`, tt.definition)
+		f.Sample("queue_depth", start, 5)
+		f.Observe(&event.Event{EventType: "b", Country: "DE", Properties: `{"amount": 100}`, Timestamp: start})
+		f.Observe(&event.Event{EventID: "e", EventType: "a", EventName: "b", UserID: "u", Country: "DE", Properties: `{"amount": 100}`, Timestamp: start})
+		f.Advance(start + minute)
+		all := f.Firings()
+		if len(all) == 0 {
+			t.Fatalf("%s: nothing is told", name)
+		}
+		u, err := url.Parse(all[0].Link)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := ask.ParamsFromQuery(u.Query())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _ := json.Marshal(p.Filters("filters", utc))
+		if p.Mistake() != nil || u.Query().Get("filters") != tt.want || tt.want != "" && string(got) != tt.want || u.Query().Get("project") != "shop" || u.Query().Get("timezone") != "Asia/Shanghai" {
+			t.Errorf("%s: got %s, %v\nwant %s", name, all[0].Link, p.Mistake(), tt.want)
+		}
+	}
 }
 
 func TestADamagedStateIsRefused(t *testing.T) {

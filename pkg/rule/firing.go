@@ -23,6 +23,15 @@ const (
 	StateRecovered = "recovered"
 )
 
+// Reasons of a recovery other than that the condition no longer holds: nobody
+// looks any more whether it does.
+const (
+	ReasonDeleted   = "rule_deleted"
+	ReasonDisabled  = "rule_disabled"
+	ReasonChanged   = "rule_changed"
+	ReasonForgotten = "group_forgotten" // nothing has come of it for so long
+)
+
 // Firing says that a rule's condition holds, or that it no longer does. Its ID
 // follows from the rule, the group and the window or event, so that an
 // evaluation that is done again makes the same firing, not a second one.
@@ -38,6 +47,7 @@ type Firing struct {
 	Group    string   `json:"group,omitempty"` // the value of GroupBy
 	Metric   string   `json:"metric,omitempty"`
 	State    string   `json:"state"`            // StateFiring or StateRecovered
+	Reason   string   `json:"reason,omitempty"` // of a recovery, when it is not that the condition no longer holds
 	Repeat   bool     `json:"repeat,omitempty"` // it was told before and still holds
 
 	Value     *float64 `json:"value,omitempty"`     // what was measured; nil: nothing is measured, or nothing was there
@@ -47,7 +57,7 @@ type Firing struct {
 	NewValue  string   `json:"new_value,omitempty"` // of new_value: what was never seen before
 
 	Window Span       `json:"window"` // of event time
-	Since  event.Time `json:"since"`  // since when the condition holds
+	Since  event.Time `json:"since"`  // since when the condition holds, or did until now
 	At     event.Time `json:"at"`     // the moment it is about: the window's end, or the event's time
 	Event  *Sample    `json:"event,omitempty"`
 	Link   string     `json:"link"` // to the chart: a path on the query service

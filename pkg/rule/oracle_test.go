@@ -33,6 +33,7 @@ type told struct {
 	group  string
 	at     event.Time
 	state  string
+	since  event.Time
 	repeat bool
 	value  string
 }
@@ -199,7 +200,7 @@ func (o *oracle) all() []told {
 func (o *oracle) tell(group string, verdicts []judgement) {
 	var since, toldAt, ended event.Time
 	add := func(v judgement, state string, repeat bool) {
-		o.told = append(o.told, told{group, v.end, state, repeat, shown(o.rule.windowed.metric.name, v.value)})
+		o.told = append(o.told, told{group, v.end, state, since, repeat, shown(o.rule.windowed.metric.name, v.value)})
 	}
 	for _, v := range verdicts {
 		r := o.rule
@@ -236,7 +237,7 @@ func shown(metric string, v float64) string {
 }
 
 func toldBy(f Firing) told {
-	t := told{f.Group, f.At, f.State, f.Repeat, ""}
+	t := told{f.Group, f.At, f.State, f.Since, f.Repeat, ""}
 	if f.Value != nil {
 		t.value = shown(f.Metric, *f.Value)
 	}

@@ -209,10 +209,9 @@ func DefinitionsFromYAML(file []byte) ([]json.RawMessage, error) {
 
 // Example is a firing as the rule makes them, of nothing that has happened.
 func (r *Rule) Example(project, id string, now event.Time) Firing {
-	e := New(project, now)
-	f := e.firing(&running{rule: r}, "", StateFiring, now)
-	f.ID, f.Window = id, Span{now, now + 1}
-	if w := r.windowed; w != nil {
+	f := New(project, now).firing(&running{rule: r}, "", StateFiring, Span{now, now + 1})
+	if f.ID = id; r.windowed != nil {
+		w := r.windowed
 		v := w.judge(&group{History: newRing(w.history)}, now, 0, true)
 		f.Metric, f.Window = w.metric.name, Span{now - w.window, now}
 		f.Value, f.Op, f.Threshold = v.value, v.op, v.threshold

@@ -8,6 +8,8 @@ func readThreshold(p *ask.Params, r *Rule) {
 	r.readWindowed(p, w, second, second)
 	op := readOp(p)
 	// What is too much already need not wait for a whole window; what is too little must.
-	w.whole = op == "lt" || op == "lte"
+	if w.whole = op == "lt" || op == "lte"; w.whole {
+		w.memory += day // a group of which nothing comes any more has too little, as with absence
+	}
 	w.judge = compares(op, number(p, "value"))
 }
