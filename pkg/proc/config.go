@@ -132,7 +132,7 @@ func typeName(t reflect.Type) string {
 
 // Usage writes the table of config's variables: name, type, default, meaning.
 func Usage(w io.Writer, name string, config any) {
-	fmt.Fprintf(w, "Usage: %s [-help] [-version]\n\n%s is configured by its environment. The value of any variable may stand in a file instead,\nwhich the variable's name with _FILE behind it names.\n\n", name, name)
+	fmt.Fprintf(w, "Usage: %s [-help] [-version] [-probe]\n\n%s is configured by its environment. The value of any variable may stand in a file instead,\nwhich the variable's name with _FILE behind it names.\n\n", name, name)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "VARIABLE\tTYPE\tDEFAULT\tMEANING")
 	for _, v := range variables(config) {

@@ -37,6 +37,7 @@ func Main(name string, config Config, run func(ctx context.Context, p *Process) 
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.Usage = func() { Usage(flags.Output(), name, config) }
 	version := flags.Bool("version", false, "print the version and exit")
+	probe := flags.Bool("probe", false, "ask the service that runs here whether it is ready, and exit")
 	switch err := flags.Parse(os.Args[1:]); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
@@ -52,7 +53,19 @@ func Main(name string, config Config, run func(ctx context.Context, p *Process) 
 		}
 		return 2
 	}
+	if *probe {
+		return answer(config.Process().probe())
+	}
 	return start(name, config, run)
+}
+
+// answer is a probe's: for its exit code, and for whoever reads why.
+func answer(err error) int {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
 }
 
 func start(name string, config Config, run func(ctx context.Context, p *Process) error) int {

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -36,6 +37,22 @@ func (p *Process) Ops() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return mux
+}
+
+// probe asks the service with these options whether it is ready, from the same
+// machine: what checks a container that holds nothing but the service.
+func (o Options) probe() error {
+	client := http.Client{Timeout: 3 * time.Second}
+	answer, err := client.Get("http://" + o.OpsListen + "/readyz") // an address without a host is this machine's
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", answer.Status, bytes.TrimSpace(body))
+	}
+	return nil
 }
 
 func (p *Process) serveOps() error {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -200,6 +201,29 @@ func TestServe(t *testing.T) {
 	}
 	if _, err := http.Get(base + "/livez"); err == nil {
 		t.Error("still answers after the stop")
+	}
+}
+
+func TestProbe(t *testing.T) {
+	warming := errors.New("warming up")
+	p := process()
+	p.OnReady("engine", func() error { return warming })
+	server := httptest.NewServer(p.Ops())
+	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
+	for _, listen := range []string{server.Listener.Addr().String(), ":" + port, "0.0.0.0:" + port} {
+		probe := Options{OpsListen: listen}.probe
+		if err := probe(); err == nil || err.Error() != "503 Service Unavailable: engine: warming up" {
+			t.Errorf("%s, not ready: got %v", listen, err)
+		}
+		warming = nil
+		if err := probe(); err != nil {
+			t.Errorf("%s, ready: got %v", listen, err)
+		}
+		warming = errors.New("warming up")
+	}
+	server.Close()
+	if err := (Options{OpsListen: ":" + port}).probe(); err == nil {
+		t.Error("nobody there: no error")
 	}
 }
 

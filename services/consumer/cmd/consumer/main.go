@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"os"
+	_ "time/tzdata" // time zones, where the machine has none
 
 	"github.com/maidian/maidian/pkg/proc"
 	"github.com/maidian/maidian/services/consumer"
