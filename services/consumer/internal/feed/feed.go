@@ -11,10 +11,7 @@ package feed
 import (
 	"context"
 	"errors"
-	"maps"
 	"time"
-
-	"github.com/cespare/xxhash/v2"
 
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/store"
@@ -28,15 +25,22 @@ type Journal interface {
 // Feed is used by one goroutine.
 type Feed struct {
 	journal Journal
+	project string // whose entries are handed out; empty: those of all
 	overlap time.Duration
 	now     func() time.Time
 
 	floor  event.Time            // entries written before are not handed out
-	newest event.Time            // WrittenAt of the newest entry seen
-	known  map[uint64]event.Time // entries seen that a look can meet again, with their WrittenAt
+	newest event.Time            // WrittenAt of the newest entry seen, whoever's
+	known  map[uint64]event.Time // entries handed out that a look can meet again, with their WrittenAt
+	cut    event.Time            // what was written before is not known any more
 	next   store.Cursor          // where the next page begins, while the end of the journal was not reached
 	within bool                  // next counts
 	deepAt time.Time             // when a look goes back the whole overlap
+	looked time.Time             // see Looked
+
+	shared *Shared // reads the end of the journal for all its feeds; nil: this one does so itself
+	tail   *tail   // what it has read for this feed
+	atTail bool    // nothing has to be read but that
 }
 
 // DefaultOverlap is how much later than others an entry may come that was
@@ -49,9 +53,13 @@ const (
 	deepEvery = 12          // looks that go back the whole overlap, in one overlap
 )
 
-// New goes on from a position; the zero Position is the beginning of the journal.
-func New(journal Journal, from Position, overlap time.Duration) *Feed {
-	return &Feed{journal: journal, overlap: overlap, now: time.Now, floor: from.Floor, newest: from.Newest, known: from.entries()}
+// New goes on from a position with the entries of a project ("" for all); the
+// zero Position is the beginning of the journal.
+func New(journal Journal, project string, from Position, overlap time.Duration) *Feed {
+	return &Feed{
+		journal: journal, project: project, overlap: overlap, now: time.Now,
+		floor: from.Floor, newest: from.Newest, known: from.entries(),
+	}
 }
 
 var errEnough = errors.New("enough")
@@ -59,11 +67,22 @@ var errEnough = errors.New("enough")
 // Next are the next entries that have stored events, until these are `events`
 // or more; none when there is nothing new. After an error nothing was handed out.
 func (f *Feed) Next(ctx context.Context, events int) ([]store.Batch, error) {
-	from := f.start()
+	if f.shared == nil {
+		return f.read(ctx, events)
+	}
+	return f.follow(ctx, events)
+}
+
+// read looks into the journal itself.
+func (f *Feed) read(ctx context.Context, events int) ([]store.Batch, error) {
+	asked := f.now()
+	from := f.start(asked)
+	newest := f.newest
 	var fresh []store.Batch
 	err := store.EachBatch(ctx, f.journal, from, func(entry *store.Batch) error {
 		from = store.After(*entry)
-		if _, known := f.known[hash(entry)]; known || entry.WrittenAt < f.floor || entry.Stored == entry.Erased {
+		newest = max(newest, entry.WrittenAt)
+		if !f.isNew(entry) {
 			return nil
 		}
 		fresh = append(fresh, *entry)
@@ -76,18 +95,30 @@ func (f *Feed) Next(ctx context.Context, events int) ([]store.Batch, error) {
 		return nil, err
 	}
 	f.next, f.within = from, err != nil
-	for i := range fresh {
-		f.know(&fresh[i])
+	if f.newest = newest; !f.within {
+		f.looked = asked
 	}
+	f.Know(fresh)
 	return fresh, nil
 }
 
+func (f *Feed) isNew(entry *store.Batch) bool {
+	if f.project != "" && entry.Project != f.project || entry.WrittenAt < f.floor || entry.Stored == entry.Erased {
+		return false
+	}
+	_, known := f.known[hash(entry)]
+	return !known
+}
+
+// Looked is the moment at which the last look began that came to the end of
+// the journal: what was written before has been handed out.
+func (f *Feed) Looked() time.Time { return f.looked }
+
 // start is where the next look begins.
-func (f *Feed) start() store.Cursor {
+func (f *Feed) start(now time.Time) store.Cursor {
 	if f.within {
 		return f.next
 	}
-	now := f.now()
 	if now.Before(f.deepAt) {
 		return store.Cursor{WrittenAt: f.before(shortLook)}
 	}
@@ -102,15 +133,18 @@ func (f *Feed) before(d time.Duration) event.Time {
 	return min(f.newest, event.TimeOf(f.now())) - event.Time(d.Milliseconds())
 }
 
-func (f *Feed) know(entry *store.Batch) {
-	f.known[hash(entry)] = entry.WrittenAt
-	f.newest = max(f.newest, entry.WrittenAt)
+// Know takes entries for handed out.
+func (f *Feed) Know(entries []store.Batch) {
+	for i := range entries {
+		f.known[hash(&entries[i])] = entries[i].WrittenAt
+		f.newest = max(f.newest, entries[i].WrittenAt)
+	}
 }
 
 // forget drops what no look meets again.
 func (f *Feed) forget() {
-	oldest := f.before(f.overlap)
-	maps.DeleteFunc(f.known, func(_ uint64, written event.Time) bool { return written < oldest })
+	f.cut = f.before(f.overlap)
+	maps.DeleteFunc(f.known, func(_ uint64, written event.Time) bool { return written < f.cut })
 }
 
 // Position is behind all that Next has handed out.

@@ -2,12 +2,16 @@ package feed
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/store"
@@ -140,10 +144,88 @@ func TestErasedEntriesAreNotHandedOut(t *testing.T) {
 }
 
 func TestADamagedPositionIsRefused(t *testing.T) {
-	for _, text := range []string{`{"newest":"x"}`, `{"newest":1,"known":"AAAA"}`, `[]`} {
+	for _, text := range []string{`{"newest":"x"}`, `{"newest":1,"known":"AAAA"}`, `{"newest":1,"marks":"AQAA"}`, `{"newest":1,"marks":"AgIB"}`, `[]`} {
 		var p Position
 		if err := json.Unmarshal([]byte(text), &p); err == nil {
 			t.Errorf("%s: got %+v, want an error", text, p)
 		}
 	}
+}
+
+// TestPositionsOfTheFormBeforeAreRead goes on from one that the version before kept.
+func TestPositionsOfTheFormBeforeAreRead(t *testing.T) {
+	j, known := &journal{}, []byte(nil)
+	for i := range 40 {
+		at := event.Time(1767225600000 + 7*i)
+		j.write(fmt.Sprint(i), at, 1)
+		if i%2 == 0 {
+			known = binary.LittleEndian.AppendUint64(known, xxhash.Sum64String("demo/"+fmt.Sprint(i)))
+			known = binary.LittleEndian.AppendUint64(known, uint64(at))
+		}
+	}
+	before, err := json.Marshal(map[string]any{"newest": 1767225600000 + 7*39, "known": known})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p Position
+	if err := json.Unmarshal(before, &p); err != nil {
+		t.Fatal(err)
+	}
+	f := New(j, kept(t, p), time.Minute)
+	f.now = func() time.Time { return time.UnixMilli(1767225600000 + 300) }
+	entries, err := f.Next(t.Context(), 100)
+	if err != nil || len(entries) != 20 || entries[0].ID != "1" || entries[19].ID != "39" {
+		t.Errorf("got %d entries, %v, want the 20 with odd numbers", len(entries), err)
+	}
+}
+
+func TestMarksReadBack(t *testing.T) {
+	for seed := range uint64(200) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		m, entries := marks{}, make([]store.Batch, random.IntN(500))
+		for i := range entries {
+			entries[i] = store.Batch{ID: fmt.Sprint(random.Uint64()), Project: "demo", WrittenAt: event.Time(random.Int64N(1 + 1<<random.IntN(42)))}
+			m.add(&entries[i])
+		}
+		written := m.append(nil)
+		back, err := readMarks(written)
+		if err != nil || !maps.EqualFunc(m, back, slices.Equal[[]uint64]) {
+			t.Fatalf("seed %d: got %v, %v, want %v", seed, back, err, m)
+		}
+		for i := range entries {
+			other := entries[i]
+			other.ID += "x"
+			if !back.has(&entries[i]) || back.has(&other) {
+				t.Fatalf("seed %d: of %+v: got %t, and %t of another", seed, entries[i], back.has(&entries[i]), back.has(&other))
+			}
+		}
+	}
+}
+
+// TestABusyPositionIsSmall has a thousand entries a second.
+func TestABusyPositionIsSmall(t *testing.T) {
+	const entries = 300_000
+	f := New(&journal{}, Position{}, DefaultOverlap)
+	for i := range entries {
+		f.know(&store.Batch{ID: fmt.Sprint(i), WrittenAt: event.Time(1767225600000 + i)})
+	}
+	data, err := json.Marshal(f.Position())
+	if per := len(data) / entries; err != nil || per > 8 {
+		t.Errorf("got %d bytes an entry, %v, want 8", per, err)
+	}
+}
+
+func FuzzMarks(f *testing.F) {
+	f.Add(marks{1: {2, 3}, 100: {1<<48 - 1}}.append(nil))
+	f.Add([]byte{marksVersion, 1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := readMarks(data)
+		if err != nil {
+			return
+		}
+		again, err := readMarks(m.append(nil))
+		if err != nil || !maps.EqualFunc(m, again, slices.Equal[[]uint64]) {
+			t.Errorf("got %v, %v, want %v", again, err, m)
+		}
+	})
 }
