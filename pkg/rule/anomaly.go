@@ -3,6 +3,7 @@ package rule
 import (
 	"math"
 	"slices"
+	"time"
 
 	"github.com/maidian/maidian/pkg/ask"
 	"github.com/maidian/maidian/pkg/event"
@@ -32,7 +33,8 @@ func readAnomaly(p *ask.Params, r *Rule) {
 		return
 	}
 	parts := int(hour / w.window) // of an hour
-	w.whole, w.history, w.memory = true, hoursOfWeek*seasonWeeks*parts, seasonWeeks*week
+	w.whole, w.history, w.past, w.memory = true, hoursOfWeek*seasonWeeks*parts, seasonWeeks*week, seasonWeeks*week
+	w.place = func(end event.Time) int { return seasonPlace(end-w.window, r.calendar.Zone, parts) }
 	sensitivity := 4.0
 	if p.Has("sensitivity") {
 		sensitivity = number(p, "sensitivity")
@@ -47,7 +49,7 @@ func readAnomaly(p *ask.Params, r *Rule) {
 		if !measured {
 			value = math.NaN()
 		}
-		usual, spread, known := g.History.season(end-w.window, r, parts, value, least)
+		usual, spread, known := g.History.season(w.place(end), seasonWeeks*parts, value, least)
 		if !known || !measured {
 			return verdict{}
 		}
@@ -63,21 +65,30 @@ func readAnomaly(p *ask.Params, r *Rule) {
 	}
 }
 
-// season puts in the value of the window that starts at start, and says what
-// the values of its hour of the week were before: median and deviation.
-func (h ring) season(start event.Time, r *Rule, parts int, value float64, least int) (usual, spread float64, known bool) {
-	local := start.Std().In(r.calendar.Zone)
-	size := seasonWeeks * parts
-	first := (int(local.Weekday())*24 + local.Hour()) * size
+// seasonPlace is where the value of the window that starts at start is
+// remembered: beside those of its hour of the week, by week, by part of the hour.
+// Weeks are counted by local time, so that an hour of the week has one place in
+// each when clocks change too; of an hour that comes twice then, the second counts.
+func seasonPlace(start event.Time, zone *time.Location, parts int) int {
+	local := start.Std().In(zone)
+	_, offset := local.Zone()
+	weeks := int((start + event.Time(offset)*second) / week)
 	part := int(start%hour) * parts / int(hour)
-	h.replace(first+int(start/week)%seasonWeeks*parts+part, math.NaN())
+	return ((int(local.Weekday())*24+local.Hour())*seasonWeeks+weeks%seasonWeeks)*parts + part
+}
+
+// season puts in the value of a window at its place, and says what the values
+// of its hour of the week, of which size are remembered, were before: median and deviation.
+func (h ring) season(place, size int, value float64, least int) (usual, spread float64, known bool) {
+	h.replace(place, math.NaN())
 	var before []float64
+	first := place / size * size
 	for _, v := range h[first : first+size] {
 		if !math.IsNaN(v) {
 			before = append(before, v)
 		}
 	}
-	h.replace(first+int(start/week)%seasonWeeks*parts+part, value)
+	h.replace(place, value)
 	if len(before) < least {
 		return 0, 0, false
 	}

@@ -21,7 +21,8 @@ func readChange(p *ask.Params, r *Rule) {
 	if against%w.window != 0 {
 		p.Fail("window", "must divide the %s after which it is compared, such as 5m", ask.DurationText(against))
 	}
-	w.whole, w.history, w.memory = true, int(against/w.step), against+w.window
+	w.whole, w.history, w.past, w.memory = true, int(against/w.step), against, against+w.window
+	w.place = func(end event.Time) int { return int(end/w.step) % w.history }
 	op, threshold, least := readOp(p), number(p, "value"), 0.0
 	if p.Has("minimum") {
 		least = number(p, "minimum")
@@ -30,7 +31,7 @@ func readChange(p *ask.Params, r *Rule) {
 		if !measured {
 			value = math.NaN()
 		}
-		before := g.History.replace(int(end/w.step)%w.history, value)
+		before := g.History.replace(w.place(end), value)
 		change := (value - before) / math.Abs(before) * 100
 		if math.IsNaN(change) || math.IsInf(change, 0) || before < least {
 			return verdict{}

@@ -50,7 +50,7 @@ const mostSeen = 10_000
 // observe tells of an event, if there is something to tell.
 func (s *running) observe(e *Evaluator, group string, at event.Time) {
 	r, row, value := s.rule, &e.row, ""
-	if at < e.progress-r.Grace {
+	if at < e.progress-r.Grace && s.past == nil {
 		return
 	}
 	if r.each.property != "" {
@@ -58,17 +58,25 @@ func (s *running) observe(e *Evaluator, group string, at event.Time) {
 		if v.Kind == event.Absent {
 			return
 		}
-		if value = shortened(ask.Text(v)); !s.isNew(group, value) || at < s.Since+r.each.learn {
+		if value = shortened(ask.Text(v)); !s.isNew(group, value) || at < s.knows()+r.each.learn {
 			return
 		}
 	}
-	if r.silent(at) || !s.cooled(e, group, at) {
+	if s.past != nil || r.silent(at) || !s.cooled(e, group, at) {
 		return
 	}
 	f := e.firing(s, group, StateFiring, Span{at, at + 1})
 	f.ID = r.ID + "." + row.event.EventID
 	f.NewValue, f.Event = value, sample(row.event)
 	e.firings = append(e.firings, f)
+}
+
+// knows is since when it knows which values there were.
+func (s *running) knows() event.Time {
+	if s.Knows != 0 {
+		return s.Knows
+	}
+	return s.Since
 }
 
 // isNew remembers a value.

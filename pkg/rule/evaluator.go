@@ -39,13 +39,16 @@ type running struct {
 	Zone       string            `json:"zone,omitempty"`   // and that of its calendar
 	Since      event.Time        `json:"since"`            // it looks at what comes from then on
 	Judged     event.Time        `json:"judged,omitempty"` // windows up to this end were
+	Learnt     bool              `json:"learnt,omitempty"` // what was before it, see Past
+	Knows      event.Time        `json:"knows,omitempty"`  // of new_value: since when it knows all values
 	Groups     map[string]*group `json:"groups,omitempty"`
 	Seen       hashes            `json:"seen,omitempty"`
 	Crowded    int64             `json:"crowded,omitempty"`
 
 	rule              *Rule
-	groupBy, property int // their places in the row
-	weight            int // cells of a group
+	groupBy, property int                // their places in the row
+	weight            int                // cells of a group
+	past              map[string]*learnt // not nil: it only learns, see Past
 }
 
 // group is a value of the property that a rule is grouped by.
@@ -169,15 +172,19 @@ func (e *Evaluator) watch(selector ask.Selector, w watch) {
 // Observe looks at an event that was stored.
 func (e *Evaluator) Observe(ev *event.Event) {
 	e.row.show(ev)
-	at := ev.Timestamp
-	if ev.ReceivedAt != 0 {
-		at = min(at, ev.ReceivedAt) // nothing is received before it happens
-	}
-	at = min(at, e.progress+mostAhead)
+	at := min(happened(ev), e.progress+mostAhead)
 	e.observeAll(e.byType[ev.EventType], at)
 	if !strings.HasPrefix(ev.EventType, sampleMark) {
 		e.observeAll(e.any, at)
 	}
+}
+
+// happened is when: nothing is received before it happens.
+func happened(ev *event.Event) event.Time {
+	if ev.ReceivedAt == 0 {
+		return ev.Timestamp
+	}
+	return min(ev.Timestamp, ev.ReceivedAt)
 }
 
 func (e *Evaluator) observeAll(watches []watch, at event.Time) {
@@ -342,15 +349,21 @@ func (e *Evaluator) judge(s *running, end event.Time) {
 }
 
 func (g *group) measure(w *windowed, end event.Time) verdict {
-	var all bucket
+	all, _ := g.sum(w, end)
+	value, measured := w.metric.of(&all)
+	return w.judge(g, end, value, measured)
+}
+
+// sum is what is known of a window's events, if there are any.
+func (g *group) sum(w *windowed, end event.Time) (all bucket, any bool) {
 	first, behind := floor(end-w.window, w.step), floor(end, w.step)
 	for i := range g.Buckets {
 		if b := &g.Buckets[i]; first <= b.Index && b.Index < behind {
 			all.merge(b)
+			any = true
 		}
 	}
-	value, measured := w.metric.of(&all)
-	return w.judge(g, end, value, measured)
+	return all, any
 }
 
 // forget drops the buckets that end at a moment or before.

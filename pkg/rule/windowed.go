@@ -17,7 +17,9 @@ type windowed struct {
 	window   event.Time
 	step     event.Time
 	whole    bool       // windows that began before the rule was there are not judged
-	history  int        // values that a group remembers
+	history  int        // values that a group remembers, each at the place of its window's end
+	past     event.Time // so far back
+	place    func(end event.Time) int
 	memory   event.Time // a group without events is kept that long
 	judge    func(g *group, end event.Time, value float64, measured bool) verdict
 }
