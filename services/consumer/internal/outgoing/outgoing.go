@@ -117,7 +117,7 @@ func (g *Guard) TLS(server string) *tls.Config {
 	return &tls.Config{RootCAs: g.config.Roots, ServerName: server, MinVersion: tls.VersionTLS12}
 }
 
-// DialMail connects to a mail server.
+// DialMail connects to a mail server, which may say as much in all as may an answer by HTTP.
 func (g *Guard) DialMail(ctx context.Context, host string, port int) (net.Conn, error) {
 	if err := checkHost(host); err != nil {
 		return nil, err
@@ -125,8 +125,20 @@ func (g *Guard) DialMail(ctx context.Context, host string, port int) (net.Conn, 
 	if !slices.Contains(g.config.MailPorts, port) {
 		return nil, refuse("port %d is not among OUTGOING_MAIL_PORTS", port)
 	}
-	return g.dialer.DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	conn, err := g.dialer.DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if err != nil {
+		return nil, err
+	}
+	return &boundedConn{conn, bounded{conn, g.config.MaxAnswer}}, nil
 }
+
+// boundedConn is for a protocol whose reader takes lines of any length.
+type boundedConn struct {
+	net.Conn
+	in bounded
+}
+
+func (c *boundedConn) Read(p []byte) (int, error) { return c.in.Read(p) }
 
 // guarded looks at each request before it goes, and bounds its answer.
 type guarded struct {
@@ -217,6 +229,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 	}
 	n, err := b.ReadCloser.Read(p)
 	if b.left -= int64(n); b.left < 0 {
+		b.left = 0
 		return n - 1, errors.New("the answer is too long")
 	}
 	return n, err

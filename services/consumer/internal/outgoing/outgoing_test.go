@@ -190,28 +190,31 @@ func serveNames(t *testing.T, first, second string) string {
 			if asked++; asked == 1 {
 				address = first
 			}
-			_, _ = conn.WriteTo(reply(buffer[:n], netip.MustParseAddr(address)), from)
+			_, _ = conn.WriteTo(reply(buffer[:n], address), from)
 		}
 	}()
 	return conn.LocalAddr().String()
 }
 
-// reply answers a DNS question of type A with one address that is not to be
-// kept, and any other with none (RFC 1035).
-func reply(question []byte, address netip.Addr) []byte {
+// reply answers a DNS question of type A or AAAA with the addresses of that
+// family, which are not to be kept, and any other with none (RFC 1035).
+func reply(question []byte, addresses ...string) []byte {
 	end := 12
 	for question[end] != 0 {
 		end += int(question[end]) + 1
 	}
 	end += 5
-	isA := binary.BigEndian.Uint16(question[end-4:]) == 1
+	lengths := map[uint16]int{1: 4, 28: 16}
+	asked := binary.BigEndian.Uint16(question[end-4:])
 	message := append([]byte{}, question[:end]...)
 	binary.BigEndian.PutUint16(message[2:], 0x8180)
 	clear(message[6:12])
-	if isA {
-		message[7] = 1
-		message = append(message, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4)
-		message = append(message, address.AsSlice()...)
+	for _, text := range addresses {
+		if address := netip.MustParseAddr(text).AsSlice(); len(address) == lengths[asked] {
+			message[7]++
+			message = append(message, 0xc0, 12, 0, byte(asked), 0, 1, 0, 0, 0, 0, 0, byte(len(address)))
+			message = append(message, address...)
+		}
 	}
 	return message
 }
