@@ -28,7 +28,7 @@ type work struct {
 	late    lateness
 
 	firings   []rule.Firing // came out, not written yet
-	savedAt   time.Time
+	savedAt   time.Time     // by the process's own clock: how often to write is nothing that rules see
 	sampledAt time.Time
 }
 
@@ -53,7 +53,7 @@ func (a *Alerts) resume(ctx context.Context, project string, b *book) (*work, er
 	if err != nil {
 		return nil, err
 	}
-	w := &work{Alerts: a, project: project, record: record, savedAt: a.now()}
+	w := &work{Alerts: a, project: project, record: record, savedAt: time.Now()}
 	edition, rules := b.read()
 	if s == nil {
 		now := event.TimeOf(a.now())
@@ -64,7 +64,7 @@ func (a *Alerts) resume(ctx context.Context, project string, b *book) (*work, er
 		return nil, err
 	}
 	w.edition, w.empty = edition, len(rules) == 0
-	w.feed = feed.New(a.store, s.Position, a.overlap)
+	w.feed = feed.OfProject(a.store, project, s.Position, a.overlap)
 	return w, w.make(ctx, s.Firings)
 }
 
@@ -82,7 +82,7 @@ func (w *work) turn(ctx context.Context, b *book) (idle bool, err error) {
 		return false, err
 	}
 	w.firings = append(w.firings, w.rules.Firings()...)
-	if len(w.firings) > 0 || w.now().Sub(w.savedAt) >= w.saveEvery {
+	if len(w.firings) > 0 || time.Since(w.savedAt) >= w.saveEvery {
 		err = w.save(ctx)
 	}
 	return idle, err
@@ -96,7 +96,7 @@ func (w *work) use(b *book) {
 	}
 	if w.empty {
 		now := event.TimeOf(w.now())
-		w.feed = feed.New(w.store, feed.At(now), w.overlap)
+		w.feed = feed.OfProject(w.store, w.project, feed.At(now), w.overlap)
 		w.rules.Advance(now)
 	}
 	w.rules.Use(rules)
@@ -222,7 +222,7 @@ func (w *work) save(ctx context.Context) error {
 		return fmt.Errorf("keep the state: %w", err)
 	}
 	w.record.Revision++
-	w.savedAt = w.now()
+	w.savedAt = time.Now()
 	firings := w.firings
 	w.firings = nil
 	w.metrics.state.WithLabelValues(w.project).Set(float64(len(w.record.Data)))

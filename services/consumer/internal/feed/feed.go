@@ -29,14 +29,14 @@ type Feed struct {
 	overlap time.Duration
 	now     func() time.Time
 
-	floor  event.Time            // entries written before are not handed out
-	newest event.Time            // WrittenAt of the newest entry seen, whoever's
-	known  map[uint64]event.Time // entries handed out that a look can meet again, with their WrittenAt
-	cut    event.Time            // what was written before is not known any more
-	next   store.Cursor          // where the next page begins, while the end of the journal was not reached
-	within bool                  // next counts
-	deepAt time.Time             // when a look goes back the whole overlap
-	looked time.Time             // see Looked
+	floor  event.Time   // entries written before are not handed out
+	newest event.Time   // WrittenAt of the newest entry seen, whoever's
+	known  marks        // of entries handed out that a look can meet again
+	cut    event.Time   // what was written before is not known any more
+	next   store.Cursor // where the next page begins, while the end of the journal was not reached
+	within bool         // next counts
+	deepAt time.Time    // when a look goes back the whole overlap
+	looked time.Time    // see Looked
 
 	shared *Shared // reads the end of the journal for all its feeds; nil: this one does so itself
 	tail   *tail   // what it has read for this feed
@@ -53,12 +53,17 @@ const (
 	deepEvery = 12          // looks that go back the whole overlap, in one overlap
 )
 
-// New goes on from a position with the entries of a project ("" for all); the
-// zero Position is the beginning of the journal.
-func New(journal Journal, project string, from Position, overlap time.Duration) *Feed {
+// New goes on from a position with the entries of all projects; the zero
+// Position is the beginning of the journal.
+func New(journal Journal, from Position, overlap time.Duration) *Feed {
+	return OfProject(journal, "", from, overlap)
+}
+
+// OfProject goes on with the entries of one project, and knows no others.
+func OfProject(journal Journal, project string, from Position, overlap time.Duration) *Feed {
 	return &Feed{
 		journal: journal, project: project, overlap: overlap, now: time.Now,
-		floor: from.Floor, newest: from.Newest, known: from.entries(),
+		floor: from.Floor, newest: from.Newest, known: from.marks(),
 	}
 }
 
@@ -106,8 +111,7 @@ func (f *Feed) isNew(entry *store.Batch) bool {
 	if f.project != "" && entry.Project != f.project || entry.WrittenAt < f.floor || entry.Stored == entry.Erased {
 		return false
 	}
-	_, known := f.known[hash(entry)]
-	return !known
+	return !f.known.has(entry)
 }
 
 // Looked is the moment at which the last look began that came to the end of
@@ -136,21 +140,19 @@ func (f *Feed) before(d time.Duration) event.Time {
 // Know takes entries for handed out.
 func (f *Feed) Know(entries []store.Batch) {
 	for i := range entries {
-		f.known[hash(&entries[i])] = entries[i].WrittenAt
+		f.known.add(&entries[i])
 		f.newest = max(f.newest, entries[i].WrittenAt)
 	}
 }
 
-// forget drops what no look meets again.
+// forget drops what no look meets again, and nothing that was put aside since the last time.
 func (f *Feed) forget() {
-	f.cut = f.before(f.overlap)
-	maps.DeleteFunc(f.known, func(_ uint64, written event.Time) bool { return written < f.cut })
+	f.cut = f.before(f.overlap + f.overlap/deepEvery)
+	f.known.forget(f.cut)
 }
 
 // Position is behind all that Next has handed out.
 func (f *Feed) Position() Position {
 	f.forget()
-	return positionOf(f.floor, f.newest, f.known)
+	return Position{f.floor, f.newest, f.known.append(nil)}
 }
-
-func hash(entry *store.Batch) uint64 { return xxhash.Sum64String(entry.Project + "/" + entry.ID) }

@@ -23,8 +23,8 @@ type journal struct {
 	broken  error
 }
 
-func (j *journal) write(id string, at event.Time, stored int) {
-	j.entries = append(j.entries, store.Batch{ID: id, Project: "demo", WrittenAt: at, Stored: stored})
+func (j *journal) write(project, id string, at event.Time, stored int) {
+	j.entries = append(j.entries, store.Batch{ID: id, Project: project, WrittenAt: at, Stored: stored})
 	slices.SortFunc(j.entries, func(a, b store.Batch) int { return compare(store.After(a), store.After(b)) })
 }
 
@@ -45,54 +45,100 @@ func (j *journal) Batches(_ context.Context, after store.Cursor, limit int) (som
 }
 
 // TestEachEntryIsHandedOutOnce has several writers with clocks that differ,
-// and a reader that is started again now and then from where it stood.
+// and readers that are started again now and then from where they stood.
 func TestEachEntryIsHandedOutOnce(t *testing.T) {
 	for seed := range uint64(50) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			random := rand.New(rand.NewPCG(seed, 0))
-			j, now, written := &journal{}, time.UnixMilli(1767225600000), 0
-			open := func(from Position) *Feed {
-				f := New(j, from, time.Minute)
-				f.now = func() time.Time { return now }
-				return f
-			}
-			f, got := open(Position{}), map[string]int{}
-			read := func(times int) {
-				for range times {
-					entries, err := f.Next(t.Context(), 1+random.IntN(200))
-					if err != nil {
-						t.Fatal(err)
-					}
-					for _, entry := range entries {
-						got[entry.ID]++
-					}
-				}
-			}
-			for range 300 {
-				now = now.Add(time.Duration(random.IntN(3000)) * time.Millisecond)
-				for range random.IntN(4) {
-					skew := time.Duration(random.IntN(110)-55) * time.Second
-					j.write(fmt.Sprint("batch", written), event.TimeOf(now.Add(skew/2)), 1+random.IntN(30))
-					written++
-				}
-				read(random.IntN(3))
-				if random.IntN(10) == 0 {
-					f = open(kept(t, f.Position()))
-				}
-			}
-			for range 20 { // long enough for looks that go back the whole overlap
-				now = now.Add(10 * time.Second)
-				read(20)
-			}
-			if len(got) != written {
-				t.Errorf("%d of %d entries were handed out", len(got), written)
-			}
-			for id, times := range got {
-				if times != 1 {
-					t.Errorf("%s was handed out %d times", id, times)
-				}
-			}
+		t.Run(fmt.Sprint("alone ", seed), func(t *testing.T) { newStreet(t, seed, []string{""}).walk() })
+		t.Run(fmt.Sprint("one of some projects ", seed), func(t *testing.T) { newStreet(t, seed, []string{"a", "b"}).walk() })
+		t.Run(fmt.Sprint("shared ", seed), func(t *testing.T) {
+			s := newStreet(t, seed, []string{"a", "b", "c", "a"})
+			s.shared = NewShared(s, time.Minute, time.Duration(s.random.IntN(3))*time.Second)
+			s.shared.now = func() time.Time { return s.now }
+			s.walk()
 		})
+	}
+}
+
+// street is a journal with its writers and its readers, one of each of some projects.
+type street struct {
+	journal
+	t        *testing.T
+	random   *rand.Rand
+	now      time.Time
+	written  map[string]int // by project; "" for all
+	projects []string
+	shared   *Shared
+	readers  []*Feed
+	got      []map[string]int
+}
+
+func newStreet(t *testing.T, seed uint64, projects []string) *street {
+	return &street{
+		t: t, random: rand.New(rand.NewPCG(seed, 0)), now: time.UnixMilli(1767225600000), written: map[string]int{},
+		projects: projects, readers: make([]*Feed, len(projects)), got: make([]map[string]int, len(projects)),
+	}
+}
+
+func (s *street) open(i int, from Position) {
+	if s.readers[i] != nil {
+		s.readers[i].Leave()
+	}
+	if s.shared != nil {
+		s.readers[i] = s.shared.Feed(s.projects[i], from)
+		return
+	}
+	s.readers[i] = OfProject(s, s.projects[i], from, time.Minute)
+	s.readers[i].now = func() time.Time { return s.now }
+}
+
+func (s *street) read(i, times int) {
+	for range times {
+		entries, err := s.readers[i].Next(s.t.Context(), 1+s.random.IntN(200))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, entry := range entries {
+			s.got[i][entry.Project+entry.ID]++
+		}
+	}
+}
+
+func (s *street) walk() {
+	for i := range s.readers {
+		s.got[i] = map[string]int{}
+		s.open(i, Position{})
+	}
+	for range 300 {
+		s.now = s.now.Add(time.Duration(s.random.IntN(3000)) * time.Millisecond)
+		for range s.random.IntN(4) {
+			skew := time.Duration(s.random.IntN(110)-55) * time.Second
+			project := string(rune('a' + s.random.IntN(4)))
+			s.write(project, fmt.Sprint("batch", s.written[""]), event.TimeOf(s.now.Add(skew/2)), 1+s.random.IntN(30))
+			s.written[""]++
+			s.written[project]++
+		}
+		for i := range s.readers {
+			s.read(i, s.random.IntN(3))
+			if s.random.IntN(10) == 0 {
+				s.open(i, kept(s.t, s.readers[i].Position()))
+			}
+		}
+	}
+	for range 20 { // long enough for looks that go back the whole overlap
+		s.now = s.now.Add(10 * time.Second)
+		for i := range s.readers {
+			s.read(i, 20)
+		}
+	}
+	for i, project := range s.projects {
+		if len(s.got[i]) != s.written[project] {
+			s.t.Errorf("%q: %d of %d entries were handed out", project, len(s.got[i]), s.written[project])
+		}
+		for id, times := range s.got[i] {
+			if times != 1 {
+				s.t.Errorf("%s was handed out %d times", id, times)
+			}
+		}
 	}
 }
 
@@ -112,9 +158,9 @@ func kept(t *testing.T, p Position) (back Position) {
 func TestAFeedFromAMomentHasNothingOlder(t *testing.T) {
 	j := &journal{}
 	for i := range 10 {
-		j.write(fmt.Sprint(i), event.Time(1000*i), 1)
+		j.write("demo", fmt.Sprint(i), event.Time(1000*i), 1)
 	}
-	f := New(j, kept(t, At(5000)), time.Minute)
+	f := OfProject(j, "demo", kept(t, At(5000)), time.Minute)
 	entries, err := f.Next(t.Context(), 100)
 	if err != nil || len(entries) != 5 || entries[0].ID != "5" {
 		t.Errorf("from 5000 on: got %v, %v, want 5 to 9", entries, err)
@@ -123,8 +169,8 @@ func TestAFeedFromAMomentHasNothingOlder(t *testing.T) {
 
 func TestWhatWasNotReadComesAgain(t *testing.T) {
 	j := &journal{broken: context.DeadlineExceeded}
-	j.write("a", 1000, 1)
-	f := New(j, Position{}, time.Minute)
+	j.write("demo", "a", 1000, 1)
+	f := OfProject(j, "demo", Position{}, time.Minute)
 	if entries, err := f.Next(t.Context(), 10); err == nil {
 		t.Errorf("the journal cannot be read: got %v and no error", entries)
 	}
@@ -136,9 +182,9 @@ func TestWhatWasNotReadComesAgain(t *testing.T) {
 
 func TestErasedEntriesAreNotHandedOut(t *testing.T) {
 	j := &journal{}
-	j.write("a", 1000, 2)
+	j.write("demo", "a", 1000, 2)
 	j.entries[0].Erased = 2
-	if entries, err := New(j, Position{}, time.Minute).Next(t.Context(), 10); err != nil || len(entries) > 0 {
+	if entries, err := OfProject(j, "demo", Position{}, time.Minute).Next(t.Context(), 10); err != nil || len(entries) > 0 {
 		t.Errorf("all of its events are erased: got %v, %v, want nothing", entries, err)
 	}
 }
@@ -157,7 +203,7 @@ func TestPositionsOfTheFormBeforeAreRead(t *testing.T) {
 	j, known := &journal{}, []byte(nil)
 	for i := range 40 {
 		at := event.Time(1767225600000 + 7*i)
-		j.write(fmt.Sprint(i), at, 1)
+		j.write("demo", fmt.Sprint(i), at, 1)
 		if i%2 == 0 {
 			known = binary.LittleEndian.AppendUint64(known, xxhash.Sum64String("demo/"+fmt.Sprint(i)))
 			known = binary.LittleEndian.AppendUint64(known, uint64(at))
@@ -171,7 +217,7 @@ func TestPositionsOfTheFormBeforeAreRead(t *testing.T) {
 	if err := json.Unmarshal(before, &p); err != nil {
 		t.Fatal(err)
 	}
-	f := New(j, kept(t, p), time.Minute)
+	f := OfProject(j, "demo", kept(t, p), time.Minute)
 	f.now = func() time.Time { return time.UnixMilli(1767225600000 + 300) }
 	entries, err := f.Next(t.Context(), 100)
 	if err != nil || len(entries) != 20 || entries[0].ID != "1" || entries[19].ID != "39" {
@@ -207,7 +253,7 @@ func TestABusyPositionIsSmall(t *testing.T) {
 	const entries = 300_000
 	f := New(&journal{}, Position{}, DefaultOverlap)
 	for i := range entries {
-		f.know(&store.Batch{ID: fmt.Sprint(i), WrittenAt: event.Time(1767225600000 + i)})
+		f.Know([]store.Batch{{ID: fmt.Sprint(i), WrittenAt: event.Time(1767225600000 + i)}})
 	}
 	data, err := json.Marshal(f.Position())
 	if per := len(data) / entries; err != nil || per > 8 {
@@ -228,4 +274,88 @@ func FuzzMarks(f *testing.F) {
 			t.Errorf("got %v, %v, want %v", again, err, m)
 		}
 	})
+}
+
+// TestOneLooksForAll has many feeds of several projects at the journal's end.
+func TestOneLooksForAll(t *testing.T) {
+	j := &looks{}
+	now := time.UnixMilli(1767225600000)
+	s := NewShared(j, time.Minute, 100*time.Millisecond)
+	s.now = func() time.Time { return now }
+	var feeds []*Feed
+	for i := range 50 {
+		feeds = append(feeds, s.Feed(fmt.Sprint("project", i), At(event.TimeOf(now))))
+	}
+	read := func() (got int) {
+		for _, f := range feeds {
+			entries, err := f.Next(t.Context(), 1000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got += len(entries)
+		}
+		return got
+	}
+	read()
+	j.looks = 0
+	for round := range 10 {
+		now = now.Add(200 * time.Millisecond)
+		for i := range feeds {
+			j.write(fmt.Sprint("project", i), fmt.Sprint(round), event.TimeOf(now), 1)
+		}
+		if got := read(); got != len(feeds) {
+			t.Fatalf("round %d: got %d entries, want %d", round, got, len(feeds))
+		}
+	}
+	if j.looks > 2*10 {
+		t.Errorf("the journal was asked %d times in 10 rounds, want about once in each", j.looks)
+	}
+	if looked := feeds[7].Looked(); !looked.Equal(now) {
+		t.Errorf("a feed has looked up to %s, want %s", looked, now)
+	}
+}
+
+// looks counts how often it is asked.
+type looks struct {
+	journal
+	looks int
+}
+
+func (l *looks) Batches(ctx context.Context, after store.Cursor, limit int) ([]store.Batch, error) {
+	l.looks++
+	return l.journal.Batches(ctx, after, limit)
+}
+
+func TestAFeedThatIsAwayReadsByItself(t *testing.T) {
+	j := &journal{}
+	now := time.UnixMilli(1767225600000)
+	s := NewShared(j, time.Minute, 0)
+	s.now = func() time.Time { return now }
+	f, busy := s.Feed("shop", At(event.TimeOf(now))), s.Feed("other", At(event.TimeOf(now)))
+	next := func(f *Feed) []store.Batch {
+		entries, err := f.Next(t.Context(), 1<<30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return entries
+	}
+	next(f)
+	for i := range mostAside + 5 {
+		j.entries = append(j.entries, store.Batch{ID: fmt.Sprintf("%06d", i), Project: "shop", WrittenAt: event.TimeOf(now), Stored: 1})
+	}
+	next(busy) // what comes for the other is put aside until it is too much
+	got := map[string]int{}
+	for range 3 {
+		for _, entry := range next(f) {
+			got[entry.ID]++
+		}
+	}
+	if len(got) != mostAside+5 {
+		t.Errorf("got %d entries, want %d", len(got), mostAside+5)
+	}
+	for id, times := range got {
+		if times != 1 {
+			t.Errorf("%s was handed out %d times", id, times)
+		}
+	}
 }

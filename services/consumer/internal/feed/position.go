@@ -26,6 +26,11 @@ type Position struct {
 // At is the place before all that is written from a moment on.
 func At(t event.Time) Position { return Position{Floor: t, Newest: t} }
 
+func (p Position) marks() marks {
+	m, _ := readMarks(p.known) // they were read before, or written by append
+	return m
+}
+
 type positionJSON struct {
 	Floor  int64  `json:"floor,omitempty"`
 	Newest int64  `json:"newest"`

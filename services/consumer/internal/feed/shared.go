@@ -48,7 +48,7 @@ func NewShared(journal Journal, overlap, every time.Duration) *Shared {
 
 // Feed is one that shares. Whoever is done with it calls Leave.
 func (s *Shared) Feed(project string, from Position) *Feed {
-	f := New(s.journal, project, from, s.overlap)
+	f := OfProject(s.journal, project, from, s.overlap)
 	f.shared, f.now = s, s.now
 	return f
 }
@@ -77,6 +77,9 @@ func (f *Feed) follow(ctx context.Context, events int) ([]store.Batch, error) {
 		f.Leave()
 	}
 	if f.tail == nil {
+		if err := f.shared.look(ctx); err != nil { // what it has found by now need not be put aside
+			return nil, err
+		}
 		f.tail, f.deepAt, f.within = f.shared.join(f.project), time.Time{}, false
 	}
 	entries, err := f.read(ctx, events)
@@ -108,7 +111,10 @@ func (f *Feed) takeTail(ctx context.Context, events int) (fresh []store.Batch, o
 		}
 	}
 	if f.tail.entries = f.tail.entries[taken:]; len(f.tail.entries) == 0 {
-		f.tail.entries, f.newest, f.looked = nil, max(f.newest, f.tail.newest), f.tail.looked
+		f.tail.entries, f.newest = nil, max(f.newest, f.tail.newest)
+		if f.tail.looked.After(f.looked) {
+			f.looked = f.tail.looked
+		}
 	}
 	return fresh, true, nil
 }
@@ -134,8 +140,8 @@ func (s *Shared) look(ctx context.Context) error {
 		if now.Sub(s.looked) < s.every {
 			return nil
 		}
-		if s.feed == nil || now.Sub(s.looked) > s.overlap/deepEvery { // nobody asked for long: who asks now has looked back himself
-			s.feed = New(s.journal, "", At(event.TimeOf(now.Add(-s.overlap))), s.overlap)
+		if s.feed == nil || now.Sub(s.looked) > s.overlap/deepEvery { // nobody has asked for long
+			s.feed = New(s.journal, At(event.TimeOf(now.Add(-s.overlap))), s.overlap)
 			s.feed.now = s.now
 		}
 		entries, err := s.feed.Next(ctx, mostAside)
