@@ -156,12 +156,13 @@ type freshness struct {
 	NewestEventAt event.Time `json:"newest_event_at"` // null when there is none
 	AsOf          event.Time `json:"as_of"`
 	LagSeconds    float64    `json:"lag_seconds"` // from as_of until the answer
+	RetainedFrom  event.Time `json:"retained_from,omitzero"` // what happened before is not kept any more
 }
 
 func (a *API) freshness(v *columns.View) freshness {
 	lag := float64(max(0, event.TimeOf(a.now())-v.AsOf)) / 1000
 	a.metrics.lag.Observe(lag)
-	return freshness{v.Newest, v.AsOf, lag}
+	return freshness{v.Newest, v.AsOf, lag, v.RetainedFrom}
 }
 
 // envelope is the answer's own fields with query, freshness, sampled and complete before

@@ -22,6 +22,8 @@ type View struct {
 	Newest  event.Time // the largest timestamp; zero when there is no event
 	AsOf    event.Time // everything the journal named before this moment is in
 
+	RetainedFrom event.Time // what happened before is not kept any more; zero: everything is
+
 	days       []*edition // ascending
 	identities nameList
 	users      []uint32 // by identity

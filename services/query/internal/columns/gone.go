@@ -33,7 +33,7 @@ func (t *Table) Drop(entry store.Batch, events []event.Event, erased []string) {
 			t.want(h)
 		}
 	}
-	t.applied[batch] = uint32(len(events))
+	t.applied[batch] = uint32(len(events) + entry.Pruned)
 	t.listed.add(batch)
 	t.stale.Store(true)
 }

@@ -35,6 +35,7 @@ const chunk = 4 << 20
 // columns are the days' columns by day and name; those that are not in memory
 // are read from the store, each batch once for all names.
 func (t *Table) columns(ctx context.Context, days []*edition, names []string) ([][]*Column, error) {
+	t.tables.metrics.uses.Add(float64(len(days) * len(names)))
 	out := make([][]*Column, len(days))
 	for lo := 0; lo < len(days); {
 		hi := lo + 1

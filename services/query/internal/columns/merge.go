@@ -67,6 +67,8 @@ func (t *Table) resting() bool {
 func (t *Table) publish(asOf event.Time) *View {
 	v := &View{
 		Project: t.project, Newest: t.newest, AsOf: asOf,
+		RetainedFrom: t.retainedFrom(),
+
 		days:       make([]*edition, 0, len(t.days)),
 		identities: t.people.identities.nameList,
 		users:      t.people.users,
@@ -74,7 +76,7 @@ func (t *Table) publish(asOf event.Time) *View {
 	}
 	t.people.shared = true
 	for _, h := range t.days {
-		if h.day.Len() > 0 {
+		if h.day.Len() > 0 && !t.hides(h.day.Number) {
 			v.days = append(v.days, h.day)
 		}
 	}

@@ -1,16 +1,24 @@
 package columns
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/maidian/maidian/pkg/event"
+)
 
 type metrics struct {
 	rows        prometheus.Gauge
 	columnBytes prometheus.Gauge
+	uses        prometheus.Counter
 	loads       prometheus.Counter
 	evictions   prometheus.Counter
 	gone        prometheus.Counter
 	refused     prometheus.Counter
 	load        prometheus.Histogram
 	merge       prometheus.Histogram
+	sealedUses  prometheus.Counter
 	sealedReads prometheus.Counter
 	woken       prometheus.Counter
 	sealed      prometheus.Counter
@@ -26,6 +34,9 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		}),
 		columnBytes: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "maidian_query_column_bytes", Help: "Memory of what may leave it: columns that were asked for, their dictionaries, sealed days.",
+		}),
+		uses: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "maidian_query_column_uses_total", Help: "Columns of a day that reports asked for, in memory or not.",
 		}),
 		loads: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "maidian_query_column_loads_total", Help: "Columns of a day that were read from the store.",
@@ -45,6 +56,9 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		merge: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "maidian_query_merge_seconds", Help: "Time to weave the events that came into their days.", Buckets: buckets,
 		}),
+		sealedUses: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "maidian_query_sealed_uses_total", Help: "Pieces of sealed days that reports asked for, in memory or not.",
+		}),
 		sealedReads: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "maidian_query_sealed_reads_total", Help: "Pieces of sealed days that were brought into memory.",
 		}),
@@ -59,8 +73,25 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		}),
 	}
 	if registry != nil {
-		registry.MustRegister(m.rows, m.columnBytes, m.loads, m.evictions, m.gone, m.refused, m.load, m.merge,
-			m.sealedReads, m.woken, m.sealed, m.unlike)
+		registry.MustRegister(m.rows, m.columnBytes, m.uses, m.loads, m.evictions, m.gone, m.refused, m.load, m.merge,
+			m.sealedUses, m.sealedReads, m.woken, m.sealed, m.unlike)
 	}
 	return m
+}
+
+// watchAge shows how old what answers are made of is; before all was read for
+// the first time, how long that has taken.
+func (t *Tables) watchAge(registry prometheus.Registerer) {
+	if registry == nil {
+		return
+	}
+	begun := time.Now()
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "maidian_query_journal_age_seconds", Help: "Time since the journal was last read to its end, or since the start.",
+	}, func() float64 {
+		if at := t.asOf.Load(); at != 0 {
+			return max(0, time.Since(event.Time(at).Std()).Seconds())
+		}
+		return time.Since(begun).Seconds()
+	}))
 }

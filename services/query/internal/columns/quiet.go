@@ -89,7 +89,11 @@ func (v *View) openQuiet(ctx context.Context, days []*Day, n Needs) error {
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	read := false
 	for _, d := range days {
-		if d.edition.quiet == nil || d.take(d.edition.quiet.inMemory(keys)) {
+		if d.edition.quiet == nil {
+			continue
+		}
+		v.table.tables.metrics.sealedUses.Add(float64(len(keys)))
+		if d.take(d.edition.quiet.inMemory(keys)) {
 			continue
 		}
 		read = true

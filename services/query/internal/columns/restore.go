@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/maidian/maidian/pkg/event"
@@ -22,12 +23,14 @@ func (t *Table) Restore(ctx context.Context, m *sealed.Manifest) (err error) {
 			t.forget()
 		}
 	}()
+	retained := t.Retained()
+	kept := slices.DeleteFunc(slices.Clone(m.Days), func(d sealed.Day) bool { return d.Number < retained })
 	var moved []int32
-	contents, err := t.readBases(ctx, m.Days, func(day int32) { moved = append(moved, day) })
+	contents, err := t.readBases(ctx, kept, func(day int32) { moved = append(moved, day) })
 	if err != nil {
 		return fmt.Errorf("restore project %s: %w", t.project, err)
 	}
-	if err := t.settleBases(ctx, m.Days, contents); err != nil {
+	if err := t.settleBases(ctx, kept, contents); err != nil {
 		return fmt.Errorf("restore project %s: %w", t.project, err)
 	}
 	t.mu.Lock()

@@ -41,7 +41,7 @@ func (t *Table) atRest(now time.Time, rest Rest, short func(day int32) bool) (da
 	defer t.mu.Unlock()
 	for _, h := range t.days {
 		ended := (h.day.Start() + dayLength).Std().Add(rest.Ended)
-		if h.atRest() && h.day.Len() > 0 && !now.Before(ended) && now.Sub(h.grown) >= rest.Still && !short(h.day.Number) {
+		if h.atRest() && h.day.Len() > 0 && !t.hides(h.day.Number) && !now.Before(ended) && now.Sub(h.grown) >= rest.Still && !short(h.day.Number) {
 			days = append(days, h)
 		}
 	}
@@ -192,7 +192,7 @@ func (t *Table) SealedDays() map[int32]sealed.Day {
 	defer t.mu.Unlock()
 	days := make(map[int32]sealed.Day)
 	for _, h := range t.days {
-		if h.day.quiet != nil && !h.wanted {
+		if h.day.quiet != nil && !h.wanted && !t.hides(h.day.Number) {
 			days[h.day.Number] = h.day.quiet.sealed
 		}
 	}
@@ -295,6 +295,7 @@ func (t *Table) Manifest(before event.Time, owed []store.Batch) *sealed.Manifest
 	var open bitset
 	for _, h := range t.days {
 		switch {
+		case t.hides(h.day.Number):
 		case h.unlike:
 			return nil
 		case h.day.quiet != nil:

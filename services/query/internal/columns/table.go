@@ -24,7 +24,7 @@ type Tables struct {
 	shelf   *sealed.Shelf // nil: nothing is sealed
 	metrics *metrics
 	cache   *cache
-	asOf    atomic.Int64
+	asOf    *atomic.Int64
 
 	mu     sync.RWMutex
 	tables map[string]*Table
@@ -40,7 +40,9 @@ func (t *Tables) SealIn(shelf *sealed.Shelf) { t.shelf = shelf }
 // unless it is nil.
 func NewTables(reader Reader, budget int64, registry prometheus.Registerer) *Tables {
 	m := newMetrics(registry)
-	return &Tables{reader: reader, metrics: m, cache: &cache{budget: budget, metrics: m}, tables: make(map[string]*Table)}
+	t := &Tables{reader: reader, metrics: m, cache: &cache{budget: budget, metrics: m}, asOf: new(atomic.Int64), tables: make(map[string]*Table)}
+	t.watchAge(registry)
+	return t
 }
 
 // Project is the table of a project; it is empty for one that nobody has heard of.
@@ -114,6 +116,7 @@ type Table struct {
 	merged       time.Time // when the last merge ended
 	mergeTook    time.Duration
 	asleep       int              // quiet days that something has come for: no View is made before they are whole
+	retained     int32            // the first day that is not hidden: those before are on their way out of the store
 	since        event.Time       // what the journal named before is in, unless it is listed
 	listed       bitset           // batches that a manifest named: applied says how many of their events are in
 	doubted      map[int32]uint64 // days that were built again because of the journal: their fingerprints
@@ -144,7 +147,7 @@ type late struct {
 }
 
 func newTable(tables *Tables, project string) *Table {
-	t := &Table{project: project, tables: tables}
+	t := &Table{project: project, tables: tables, retained: firstDay}
 	t.empty()
 	t.view.Store(&View{Project: project, table: t})
 	return t
@@ -169,7 +172,7 @@ func (t *Table) Rows() int {
 	return t.rows
 }
 
-// Has is how many events of this journal entry are in.
+// Has is how many events of this journal entry are in, or have been and are pruned.
 func (t *Table) Has(entry store.Batch) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -178,7 +181,7 @@ func (t *Table) Has(entry store.Batch) int {
 		return int(t.applied[n])
 	}
 	if entry.WrittenAt < t.since {
-		return live(entry)
+		return all(entry)
 	}
 	return 0
 }
@@ -192,8 +195,8 @@ func (t *Table) Knows(entry store.Batch) bool {
 	return ok && (t.applied[n] > 0 || t.listed.has(n)) || entry.WrittenAt < t.since
 }
 
-// live is how many of the entry's events can be read.
-func live(entry store.Batch) int { return entry.Stored - entry.Erased }
+// all is how many of the entry's events are to be in; pruned ones count as such.
+func all(entry store.Batch) int { return entry.Stored - entry.Erased }
 
 // Add puts in the events of journal entries, as they were read back by batch
 // id. An entry counts once, however often it is added. The entries of which
@@ -205,7 +208,7 @@ func (t *Table) Add(entries []store.Batch, events []event.Event) (short []store.
 	ofBatch := spansByBatch(events)
 	for _, entry := range entries {
 		span := ofBatch[entry.ID]
-		if t.addBatch(entry, events[span[0]:span[1]]) < live(entry) {
+		if t.addBatch(entry, events[span[0]:span[1]]) < all(entry) {
 			short = append(short, entry)
 		}
 	}
@@ -232,7 +235,7 @@ func (t *Table) addBatch(entry store.Batch, events []event.Event) int {
 	known := len(t.applied)
 	batch := t.batchNumber(entry.ID)
 	have := t.applied[batch]
-	if have > 0 && int(have) >= live(entry) {
+	if have > 0 && int(have) >= all(entry) {
 		return int(have)
 	}
 	if int(batch) >= known {
@@ -240,6 +243,8 @@ func (t *Table) addBatch(entry store.Batch, events []event.Event) int {
 	} else {
 		t.addMore(events, batch) // part of it may have come before
 	}
+	in := int(t.applied[batch])
+	t.applied[batch] = uint32(max(in, min(in+entry.Pruned, all(entry))))
 	return int(t.applied[batch])
 }
 
@@ -303,6 +308,9 @@ func (t *Table) addEvent(e *event.Event, batch uint32) {
 		return
 	}
 	day := e.Timestamp.Day()
+	if t.hides(day) {
+		return
+	}
 	h := t.hotDay(day)
 	if h.day.quiet != nil {
 		h.late = append(h.late, late{*e, batch})

@@ -87,7 +87,7 @@ func (t *Table) suspects() (days []int32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, h := range t.days {
-		if h.unlike {
+		if h.unlike && !t.hides(h.day.Number) {
 			days = append(days, h.day.Number)
 		}
 	}

@@ -101,7 +101,7 @@ func (f *Follower) beginAudit() {
 // sum adds an entry to the sums of its days, if they are sealed.
 func (f *Follower) sum(entry store.Batch) {
 	days := f.audit.sealed[entry.Project]
-	if entry.Stored == 0 || len(days) == 0 {
+	if entry.Stored == 0 || len(days) == 0 || entry.Pruned > 0 && len(entry.Days) == 0 {
 		return
 	}
 	f.audit.vague[entry.Project] = f.audit.vague[entry.Project] || len(entry.Days) == 0
@@ -115,7 +115,7 @@ func (f *Follower) sum(entry store.Batch) {
 		s.shared = s.shared || len(entry.Days) > 1
 		s.erased = s.erased || entry.Erased > 0
 		if len(entry.Days) == 1 {
-			s.rows += entry.Stored
+			s.rows += entry.Stored - entry.Pruned
 		}
 		f.audit.sums[at] = s
 	}

@@ -45,9 +45,10 @@ type Options struct {
 	Group   int           // events in memory at a time; 10,000
 
 	Shelf     *sealed.Shelf // where days are sealed; nil: nowhere
-	Projects  Projects      // whose days are; needed with Shelf
+	Projects  Projects      // whose days are, and how long they are kept; needed with Shelf
 	Rest      columns.Rest  // when a day is sealed; an hour after it ended, 5 minutes after its last row came
 	SealEvery time.Duration // between two looks for days that rest; 10 s
+	Retention time.Duration // between two looks at which days are kept; 5 s
 }
 
 func (o Options) withDefaults() Options {
@@ -58,6 +59,7 @@ func (o Options) withDefaults() Options {
 	set(&o.Rest.Ended, time.Hour)
 	set(&o.Rest.Still, 5*time.Minute)
 	set(&o.SealEvery, 10*time.Second)
+	set(&o.Retention, 5*time.Second)
 	return o
 }
 
@@ -85,6 +87,11 @@ type Follower struct {
 	loaded   atomic.Int64 // events of the first pass
 	ready    atomic.Bool
 
+	only     string                      // the project that is followed; empty: all
+	renewed  chan *Follower              // brings one project that has started anew; nil when none does
+	renewing sync.WaitGroup
+	outdated map[string]bool // projects that must start anew
+	retainAt time.Time
 	restored map[string]*sealed.Manifest // by project
 	before   event.Time                  // the moment of settled, as of the last look that went back the whole overlap
 	settled  atomic.Pointer[settled]
@@ -95,7 +102,7 @@ func New(from Store, tables *columns.Tables, log *zap.Logger, registry prometheu
 	return &Follower{
 		store: from, tables: tables, log: log, metrics: newMetrics(registry),
 		options: o.withDefaults(), newestAt: time.Now(), late: leastLate, short: make(map[key]*debt),
-		restored: make(map[string]*sealed.Manifest),
+		restored: make(map[string]*sealed.Manifest), outdated: make(map[string]bool),
 	}
 }
 
@@ -114,6 +121,7 @@ func (f *Follower) Run(ctx context.Context) error {
 	if err := f.persist(ctx, f.first); err != nil {
 		return nil // ctx has ended
 	}
+	defer f.renewing.Wait()
 	var sealing sync.WaitGroup
 	defer sealing.Wait()
 	if f.options.Shelf != nil {
@@ -158,6 +166,14 @@ func (f *Follower) persist(ctx context.Context, do func(context.Context) error) 
 // first reads the whole journal. It can be called again after an error.
 func (f *Follower) first(ctx context.Context) error {
 	start := time.Now()
+	if err := f.load(ctx, start); err != nil {
+		return err
+	}
+	f.log.Info("journal loaded", zap.Int64("events", f.loaded.Load()), zap.Duration("took", time.Since(start)))
+	return nil
+}
+
+func (f *Follower) load(ctx context.Context, start time.Time) error {
 	f.auditAt = start.Add(f.options.Audit)
 	progress := start.Add(progressEvery)
 	from, err := f.restore(ctx)
@@ -179,9 +195,8 @@ func (f *Follower) first(ctx context.Context) error {
 	f.tables.Prepare()
 	f.settleUpTo(start)
 	f.noteSettled()
-	f.tables.SetAsOf(event.TimeOf(start))
+	f.sayAsOf(start)
 	f.ready.Store(true)
-	f.log.Info("journal loaded", zap.Int64("events", f.loaded.Load()), zap.Duration("took", time.Since(start)))
 	return nil
 }
 
@@ -209,6 +224,9 @@ func (f *Follower) look(ctx context.Context) error {
 	if deep {
 		f.settleUpTo(now)
 	}
+	if err := f.retain(ctx, now); err != nil {
+		return err
+	}
 	if err := f.retryShort(ctx, now); err != nil {
 		return err
 	}
@@ -219,7 +237,7 @@ func (f *Follower) look(ctx context.Context) error {
 		return err
 	}
 	f.noteSettled()
-	f.tables.SetAsOf(event.TimeOf(now))
+	f.sayAsOf(now)
 	f.metrics.looks.Observe(time.Since(now).Seconds())
 	return nil
 }
@@ -249,6 +267,10 @@ func (f *Follower) readFrom(ctx context.Context, after store.Cursor, step func()
 			return 0, fmt.Errorf("read the journal: %w", err)
 		}
 		for _, entry := range entries {
+			after = store.After(entry)
+			if f.only != "" && entry.Project != f.only {
+				continue
+			}
 			lateness = max(lateness, f.sight(entry))
 			switch missing := f.missing(entry); {
 			case missing > 0 && f.short[keyOf(entry)] == nil:
@@ -259,7 +281,6 @@ func (f *Follower) readFrom(ctx context.Context, after store.Cursor, step func()
 			case missing < 0 && entry.Erased > 0, f.erasedMeanwhile(entry):
 				gone = append(gone, entry)
 			}
-			after = store.After(entry)
 		}
 		if last := len(entries) < page; last || events >= readers*f.options.Group {
 			err := f.take(ctx, fresh)
@@ -294,7 +315,7 @@ func (f *Follower) see(written event.Time) {
 // erasedMeanwhile says of an entry all of whose events were erased that sealed
 // days may still have them, from before this process began.
 func (f *Follower) erasedMeanwhile(entry store.Batch) bool {
-	return entry.Stored > 0 && entry.Erased == entry.Stored && f.restored[entry.Project] != nil && !f.tables.Project(entry.Project).Knows(entry)
+	return entry.Erased > 0 && entry.Live() <= 0 && f.restored[entry.Project] != nil && !f.tables.Project(entry.Project).Knows(entry)
 }
 
 // missing is how many of the entry's events are not in; below zero: how many
@@ -303,5 +324,13 @@ func (f *Follower) missing(entry store.Batch) int {
 	if entry.Stored == 0 {
 		return 0
 	}
-	return entry.Stored - entry.Erased - f.tables.Project(entry.Project).Has(entry)
+	// Of what was pruned it does not matter whether it was in.
+	return entry.Stored - entry.Erased - max(entry.Pruned, f.tables.Project(entry.Project).Has(entry))
+}
+
+// sayAsOf says up to when all is in. Aside nobody looks yet.
+func (f *Follower) sayAsOf(at time.Time) {
+	if f.only == "" {
+		f.tables.SetAsOf(event.TimeOf(at))
+	}
 }

@@ -20,14 +20,18 @@ const created = event.Time(time.Hour / time.Millisecond)
 // restore brings in what is sealed, and says from when on the journal must be
 // read. It can be called again after an error.
 func (f *Follower) restore(ctx context.Context) (from event.Time, err error) {
-	if f.options.Shelf == nil {
+	if f.options.Projects == nil {
 		return from, nil
 	}
 	projects, err := f.options.Projects.Projects(ctx)
+	if f.only != "" {
+		projects = slices.DeleteFunc(projects, func(p store.Project) bool { return p.ID != f.only })
+	}
 	if err != nil || len(projects) == 0 {
 		return from, err
 	}
 	for i, p := range projects {
+		f.tables.Project(p.ID).Retain(p.PrunedBefore)
 		since, err := f.restoreProject(ctx, p)
 		if err != nil {
 			return from, err
@@ -46,9 +50,12 @@ func (f *Follower) restoreProject(ctx context.Context, p store.Project) (event.T
 	if m := f.restored[p.ID]; m != nil {
 		return event.Time(m.Before), f.takeOpen(ctx, p.ID, m)
 	}
-	m, err := f.options.Shelf.Manifest(ctx, p.ID)
-	if err != nil {
-		return 0, err
+	var m *sealed.Manifest
+	if f.options.Shelf != nil {
+		var err error
+		if m, err = f.options.Shelf.Manifest(ctx, p.ID); err != nil {
+			return 0, err
+		}
 	}
 	if m == nil {
 		return p.CreatedAt - created, nil

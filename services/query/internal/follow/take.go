@@ -172,11 +172,27 @@ func (f *Follower) retryShort(ctx context.Context, now time.Time) error {
 	var due []store.Batch
 	for _, d := range f.short {
 		if !now.Before(d.due) && len(due) < page {
-			due = append(due, d.entry)
+			entry, err := f.asItIs(ctx, d.entry)
+			if err != nil {
+				return err
+			}
+			due = append(due, entry)
 		}
 	}
 	if len(due) == 0 {
 		return nil
 	}
 	return f.take(ctx, due)
+}
+
+// asItIs is the entry as the journal has it by now: what is missing may have
+// been pruned meanwhile, which only the entry says.
+func (f *Follower) asItIs(ctx context.Context, entry store.Batch) (store.Batch, error) {
+	now, err := f.store.Batches(ctx, store.Cursor{WrittenAt: entry.WrittenAt, ID: entry.ID}, 1+len(f.tables.All()))
+	for i := range now {
+		if keyOf(now[i]) == keyOf(entry) {
+			return now[i], err
+		}
+	}
+	return entry, err
 }

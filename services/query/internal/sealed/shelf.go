@@ -118,7 +118,7 @@ func (s *Shelf) batchesOf(ctx context.Context, day segment.Day) ([]string, error
 // Entries are those of the project's journal that have, or may have, events of these days.
 func (s *Shelf) Entries(ctx context.Context, project string, of func(day int32) bool) (entries []store.Batch, err error) {
 	err = store.EachBatch(ctx, s.Store, store.Cursor{}, func(entry *store.Batch) error {
-		if entry.Project == project && entry.Stored > 0 && (len(entry.Days) == 0 || slices.ContainsFunc(entry.Days, of)) {
+		if entry.Project == project && entry.Live() > 0 && (len(entry.Days) == 0 || slices.ContainsFunc(entry.Days, of)) {
 			entries = append(entries, *entry)
 		}
 		return nil
