@@ -83,7 +83,11 @@ func measure(registry prometheus.Registerer, subsystem string) gin.HandlerFunc {
 		Help:    "Time to answer, by route and status.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 	}, []string{"route", "status"})
-	registry.MustRegister(seconds)
+	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "maidian", Subsystem: subsystem, Name: "refused_requests_total",
+		Help: "Requests answered with an error, by its code.",
+	}, []string{"reason"})
+	registry.MustRegister(seconds, refused)
 	return func(c *gin.Context) {
 		start := time.Now()
 		c.Next()
@@ -92,8 +96,15 @@ func measure(registry prometheus.Registerer, subsystem string) gin.HandlerFunc {
 			route = "none" // never the path: strangers choose it
 		}
 		seconds.WithLabelValues(route, strconv.Itoa(c.Writer.Status())).Observe(time.Since(start).Seconds())
+		if code := c.GetString(codeKey); code != "" {
+			refused.WithLabelValues(code).Inc()
+		}
 	}
 }
+
+// codeKey is where a request's context has the code of the error it was
+// answered with. Codes are words of ours, so they can be a label.
+const codeKey = "maidian.code"
 
 // recovered turns a panic into a 500 with CORS headers and a log line.
 func recovered(log *zap.Logger) gin.HandlerFunc {
@@ -138,6 +149,7 @@ func Fail(c *gin.Context, err error) {
 }
 
 func fail(c *gin.Context, status int, e *fault.Error) {
+	c.Set(codeKey, e.Code)
 	if c.Writer.Written() {
 		c.Abort()
 		return

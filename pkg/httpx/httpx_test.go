@@ -96,6 +96,9 @@ func TestRequestsAreMeasuredByRoute(t *testing.T) {
 	if n, err := testutil.GatherAndCount(registry, "maidian_test_request_seconds"); n != 2 || err != nil {
 		t.Errorf("got %d series, %v; want /x and none", n, err)
 	}
+	if n, err := testutil.GatherAndCount(registry, "maidian_test_refused_requests_total"); n != 1 || err != nil {
+		t.Errorf("got %d reasons, %v; want not_found", n, err)
+	}
 }
 
 func TestWrongProxiesStopTheStart(t *testing.T) {

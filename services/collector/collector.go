@@ -215,7 +215,7 @@ func handler(s *Settings, p *proc.Process, keys *access.Keys, in *intake.Intake)
 	a := &api.API{
 		Enabled: s.Enabled, Demo: s.Demo, BodyTimeout: s.BodyTimeout, Proxies: proxies,
 		Keys: keys, Intake: in, Ready: p.Ready,
-		Rate: limit.NewRate(s.Rate, burst), Memory: limit.NewMemory(int64(s.BodyBytes)), Requests: limit.NewRequests(s.requests(), p.Metrics),
+		Rate: limit.NewRate(s.Rate, burst), Memory: limit.NewMemory(int64(s.BodyBytes), p.Metrics), Requests: limit.NewRequests(s.requests(), p.Metrics),
 	}
 	return a.Handler(p)
 }

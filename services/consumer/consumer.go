@@ -16,6 +16,7 @@ import (
 	"github.com/maidian/maidian/pkg/secret"
 	"github.com/maidian/maidian/pkg/store"
 	"github.com/maidian/maidian/pkg/store/mongo"
+	"github.com/maidian/maidian/services/consumer/internal/backlog"
 	"github.com/maidian/maidian/services/consumer/internal/deliver"
 	"github.com/maidian/maidian/services/consumer/internal/outgoing"
 )
@@ -83,27 +84,25 @@ func Run(ctx context.Context, cfg *Config, p *proc.Process) error {
 		return err
 	}
 	p.OnStop("store", func(context.Context) error { return s.Close() })
-	receivers, err := cfg.receivers(p)
-	if err != nil {
-		return err
-	}
-	queue, err := rabbit.NewInspector(cfg.Rabbit)
+	receivers, queue, err := cfg.receivers(p)
 	if err != nil {
 		return err
 	}
 	return Serve(ctx, &cfg.Settings, p, Deps{Receivers: receivers, Store: s, Queue: queue})
 }
 
-func (c *Config) receivers(p *proc.Process) ([]bus.Receiver, error) {
-	var receivers []bus.Receiver
+// receivers are a worker's each, and who tells how much is in the queue and in their hands.
+func (c *Config) receivers(p *proc.Process) (receivers []bus.Receiver, queue bus.Inspector, err error) {
+	var ours []*rabbit.Receiver
 	for range c.Workers {
 		r, err := rabbit.NewReceiver(c.Rabbit, c.Limits(), p.Log, p.Metrics)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		receivers = append(receivers, r)
+		receivers, ours = append(receivers, r), append(ours, r)
 	}
-	return receivers, nil
+	queue, err = rabbit.NewInspector(c.Rabbit, ours...)
+	return receivers, queue, err
 }
 
 // Deps are the servers that a consumer works with; whoever made them closes
@@ -130,6 +129,12 @@ func Serve(_ context.Context, s *Settings, p *proc.Process, deps Deps) error {
 // only once every worker has finished or given back what it has.
 func (s *Settings) storing(p *proc.Process, deps Deps) error {
 	d := deliver.New(deps.Store, s.BatchSize, p.Log, deliver.NewMetrics(p.Metrics))
+	handle := d.Handle
+	if deps.Queue != nil {
+		waits := backlog.New(deps.Queue, p.Metrics, p.Log)
+		p.Go("backlog", waits.Run)
+		handle = waits.Over(handle)
+	}
 	p.OnReady("store", d.Ready)
 	if !s.Enabled {
 		p.Log.Warn("ANALYTICS_ENABLED is false: nothing is taken off the queue")
@@ -142,7 +147,7 @@ func (s *Settings) storing(p *proc.Process, deps Deps) error {
 		workers.Add(1)
 		p.Go("worker", func(ctx context.Context) error {
 			defer workers.Done()
-			return r.Receive(ctx, d.Handle)
+			return r.Receive(ctx, handle)
 		})
 	}
 	return nil

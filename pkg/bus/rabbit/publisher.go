@@ -223,7 +223,7 @@ func (p *Publisher) failed(err error) error {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		reason = "unconfirmed"
 	case errors.As(err, &e) && e.Code == "queue_full":
-		reason = "refused"
+		reason = "full"
 	}
 	p.meter.Failed.WithLabelValues(reason).Inc()
 	if e != nil || errors.As(err, &e) {

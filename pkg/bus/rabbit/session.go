@@ -82,8 +82,8 @@ func (s *session) run(ctx context.Context) error {
 }
 
 func (s *session) publish(ctx context.Context) error {
-	blockedAt := time.Time{}
-	defer func() { s.block(false, &blockedAt) }()
+	var block block
+	defer func() { s.block(false, &block) }()
 	check := time.NewTicker(time.Second)
 	defer check.Stop()
 	for haveSlot := false; ; {
@@ -104,6 +104,7 @@ func (s *session) publish(ctx context.Context) error {
 		case <-s.recycle:
 			return errOnlyRefuses
 		case <-check.C:
+			s.count(&block)
 			if !s.blocked.Load() && s.waited(replacedAfter) {
 				return errNoConfirms
 			}
@@ -111,7 +112,7 @@ func (s *session) publish(ctx context.Context) error {
 			if !ok {
 				return amqp.ErrClosed
 			}
-			s.block(b.Active, &blockedAt)
+			s.block(b.Active, &block)
 		case slots <- struct{}{}:
 			haveSlot = true
 		case j := <-jobs:
@@ -135,20 +136,32 @@ func (s *session) send(j *job) error {
 	return nil
 }
 
-// block notes that the broker blocks us, since when, or that it no longer does.
-func (s *session) block(active bool, since *time.Time) {
+// block is since when the broker blocks us, and up to when that is counted.
+type block struct{ since, counted time.Time }
+
+// block notes that the broker blocks us, or that it no longer does.
+func (s *session) block(active bool, b *block) {
+	s.count(b)
 	if s.blocked.Swap(active) == active {
 		return
 	}
 	if active {
-		*since = time.Now()
+		b.since, b.counted = time.Now(), time.Now()
 		s.p.meter.Blocked.Inc()
 		s.p.log.Warn("the broker blocks publishing (memory or disk alarm)")
 		return
 	}
 	s.p.meter.Blocked.Dec()
-	s.p.meter.BlockedFor.Add(time.Since(*since).Seconds())
-	s.p.log.Info("the broker no longer blocks publishing", zap.Duration("after", time.Since(*since)))
+	s.p.log.Info("the broker no longer blocks publishing", zap.Duration("after", time.Since(b.since)))
+}
+
+// count adds the time of a block that has not been counted.
+func (s *session) count(b *block) {
+	if s.blocked.Load() {
+		now := time.Now()
+		s.p.meter.BlockedFor.Add(now.Sub(b.counted).Seconds())
+		b.counted = now
+	}
 }
 
 // settle answers jobs as their confirms come. The library resolves every

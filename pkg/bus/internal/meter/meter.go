@@ -15,7 +15,7 @@ type Publish struct {
 	Failed     *prometheus.CounterVec // messages not confirmed, by reason
 	Returned   prometheus.Counter     // messages the broker could not route
 	Blocked    prometheus.Gauge       // sessions that the broker keeps from publishing now
-	BlockedFor prometheus.Counter     // seconds, counted when a block ends
+	BlockedFor prometheus.Counter     // seconds
 	Sessions   prometheus.Gauge       // open publishing sessions
 	Reconnects prometheus.Counter     // sessions that ended unasked
 }
@@ -30,13 +30,11 @@ func NewPublish(r prometheus.Registerer) *Publish {
 			Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5},
 		})),
 		InFlight: register(r, gauge("maidian_bus_in_flight_messages", "Messages published and not yet confirmed.")),
-		Failed: register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "maidian_bus_failed_messages_total",
-			Help: "Messages that the broker did not confirm, by reason.",
-		}, []string{"reason"})),
+		Failed: register(r, counters("maidian_bus_failed_messages_total",
+			"Messages that the broker did not confirm, by reason: unavailable, full (the queue refuses), unconfirmed (in time).", "reason", "unavailable", "full", "unconfirmed")),
 		Returned:   register(r, counter("maidian_bus_returned_messages_total", "Messages that the broker returned because no queue took them.")),
 		Blocked:    register(r, gauge("maidian_bus_blocked_sessions", "Publishing sessions that the broker blocks now (memory or disk alarm).")),
-		BlockedFor: register(r, counter("maidian_bus_blocked_seconds_total", "Time that publishing sessions were blocked, counted when a block ends.")),
+		BlockedFor: register(r, counter("maidian_bus_blocked_seconds_total", "Time that publishing sessions were blocked, all added up.")),
 		Sessions:   register(r, gauge("maidian_bus_publish_sessions", "Open publishing sessions.")),
 		Reconnects: register(r, counter("maidian_bus_publish_reconnects_total", "Publishing sessions that were lost or thrown away.")),
 	}
@@ -60,14 +58,11 @@ func NewReceive(r prometheus.Registerer) *Receive {
 	return &Receive{
 		Delivered:   register(r, counter("maidian_bus_delivered_messages_total", "Messages handed to the handler.")),
 		Redelivered: register(r, counter("maidian_bus_redelivered_messages_total", "Messages handed to the handler that had been delivered before.")),
-		Settled: register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "maidian_bus_settled_messages_total",
-			Help: "Messages settled with the broker, by outcome.",
-		}, []string{"outcome"})),
-		Lost:       register(r, counter("maidian_bus_lost_settlements_total", "Outcomes that came too late for their session; the broker delivers those messages again.")),
-		Held:       register(r, gauge("maidian_bus_held_messages", "Messages received and not yet settled.")),
-		Sessions:   register(r, gauge("maidian_bus_receive_sessions", "Open receiving sessions.")),
-		Reconnects: register(r, counter("maidian_bus_receive_reconnects_total", "Receiving sessions that were lost or thrown away.")),
+		Settled:     register(r, counters("maidian_bus_settled_messages_total", "Messages settled with the broker, by outcome: done, again.", "outcome", "done", "again")),
+		Lost:        register(r, counter("maidian_bus_lost_settlements_total", "Outcomes that came too late for their session; the broker delivers those messages again.")),
+		Held:        register(r, gauge("maidian_bus_held_messages", "Messages received and not yet settled.")),
+		Sessions:    register(r, gauge("maidian_bus_receive_sessions", "Open receiving sessions.")),
+		Reconnects:  register(r, counter("maidian_bus_receive_reconnects_total", "Receiving sessions that were lost or thrown away.")),
 		Handle: register(r, prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "maidian_bus_handle_seconds",
 			Help:    "Time that the handler took for one group of messages.",
@@ -82,6 +77,16 @@ func gauge(name, help string) prometheus.Gauge {
 
 func counter(name, help string) prometheus.Counter {
 	return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+}
+
+// counters are by the values of a label, each there from the start: what
+// appears with its first count has not increased.
+func counters(name, help, label string, values ...string) *prometheus.CounterVec {
+	v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+	for _, value := range values {
+		v.WithLabelValues(value)
+	}
+	return v
 }
 
 // register returns the collector that now counts under this name: c, or the

@@ -115,7 +115,7 @@ func start(t testing.TB, change ...func(*API)) *collector {
 	a := &API{
 		Enabled: true, Demo: true, BodyTimeout: 5 * time.Second,
 		Keys: access.New(projects), Intake: intake.New(enricher, b, limits, metrics),
-		Rate: limit.NewRate(0, 0), Memory: limit.NewMemory(64 << 20), Requests: limit.NewRequests(1000, metrics), Ready: func() error { return nil },
+		Rate: limit.NewRate(0, 0), Memory: limit.NewMemory(64<<20, metrics), Requests: limit.NewRequests(1000, metrics), Ready: func() error { return nil },
 	}
 	if err := a.Keys.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
@@ -421,7 +421,7 @@ func TestRateIsPerKey(t *testing.T) {
 }
 
 func TestMemoryOfBodiesIsBounded(t *testing.T) {
-	c := start(t, func(a *API) { a.Memory = limit.NewMemory(100 << 10) })
+	c := start(t, func(a *API) { a.Memory = limit.NewMemory(100<<10, prometheus.NewRegistry()) })
 	c.expect(request{path: trackPath, body: click + strings.Repeat(" ", 300<<10), header: withKey}, 503, "overloaded")
 	c.expect(request{path: trackPath, body: click, header: withKey}, 200, "")
 	if held := c.Memory.Held(); held != 0 {

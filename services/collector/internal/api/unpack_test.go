@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/maidian/maidian/pkg/fault"
 	"github.com/maidian/maidian/services/collector/internal/limit"
 )
@@ -37,7 +39,7 @@ func FuzzUnpack(f *testing.F) {
 			}
 		}
 		want, wrong := standard(sent)
-		memory := limit.NewMemory(maxUnpacked + 1) // one more, to see that there is more
+		memory := limit.NewMemory(maxUnpacked+1, prometheus.NewRegistry()) // one more, to see that there is more
 		r := reading{memory: memory}
 		got, err := r.unpack(bytes.NewReader(sent))
 		switch known := (*fault.Error)(nil); {

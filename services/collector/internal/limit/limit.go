@@ -90,7 +90,13 @@ type Memory struct {
 }
 
 // NewMemory allows at most so many bytes at a time.
-func NewMemory(most int64) *Memory { return &Memory{most: most} }
+func NewMemory(most int64, metrics prometheus.Registerer) *Memory {
+	m := &Memory{most: most}
+	metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "maidian_collector_body_bytes", Help: "Memory that bodies of requests take.",
+	}, func() float64 { return float64(m.Held()) }))
+	return m
+}
 
 // Take is fault.Unavailable when n more bytes would be too many.
 func (m *Memory) Take(n int) error {

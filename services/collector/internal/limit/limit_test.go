@@ -46,7 +46,7 @@ func TestRate(t *testing.T) {
 }
 
 func TestMemoryNeverHoldsTooMuch(t *testing.T) {
-	m := NewMemory(100)
+	m := NewMemory(100, prometheus.NewRegistry())
 	var all sync.WaitGroup
 	for range 50 {
 		all.Go(func() {

@@ -48,13 +48,18 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Buckets: prometheus.ExponentialBuckets(0.01, 3, 12),
 		}),
 	}
+	for _, name := range ends {
+		m.events.WithLabelValues(name) // from the start, or the first dead letter ever would be no increase
+	}
 	r.MustRegister(m.events, m.messages, m.redelivered, m.batch, m.store, m.retries, m.lag)
 	return m
 }
 
+var ends = map[end]string{stored: "stored", own: "own", duplicate: "duplicate", dead: "dead"}
+
 // settled counts a group that has come to its end.
 func (m *Metrics) settled(g *group) {
-	var ends [stuck + 1]int
+	var count [stuck + 1]int
 	for i := range g.messages {
 		msg := &g.messages[i]
 		if msg.Attempt > 1 {
@@ -66,17 +71,17 @@ func (m *Metrics) settled(g *group) {
 		}
 		m.messages.WithLabelValues("done").Inc()
 		for j := msg.lo; j < msg.hi; j++ {
-			ends[g.fates[j].end]++
+			count[g.fates[j].end]++
 		}
 		for _, l := range msg.lost {
 			for _, from := range msg.runsOf(l) {
-				ends[dead] += from.Events
+				count[dead] += from.Events
 			}
 		}
 		m.observeLag(g, msg)
 	}
-	for end, name := range map[end]string{stored: "stored", own: "own", duplicate: "duplicate", dead: "dead"} {
-		m.events.WithLabelValues(name).Add(float64(ends[end]))
+	for end, name := range ends {
+		m.events.WithLabelValues(name).Add(float64(count[end]))
 	}
 }
 

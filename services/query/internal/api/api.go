@@ -80,6 +80,7 @@ func New(p *proc.Process, views Views, keys Keys, a *admin.Admin, options Option
 		heavy: newGate(options.Heavy, "heavy queries"), lists: newGate(listsBeside*options.Heavy, "listings"), exports: newGate(options.Exports, "exports"),
 		document: document, log: p.Log, now: options.Now,
 	}
+	api.metrics.watch(p.Metrics, api.heavy, api.lists, api.exports)
 	e, err := httpx.New(p, httpx.Options{Subsystem: "query", TrustedProxies: options.TrustedProxies, Middleware: []gin.HandlerFunc{harden, limitBody}})
 	if err != nil {
 		return nil, err

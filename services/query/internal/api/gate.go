@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/maidian/maidian/pkg/fault"
@@ -12,11 +13,14 @@ import (
 // processors and memory for others. Listings have a gate of their own, and what
 // people watch live passes none.
 type gate struct {
-	slots chan struct{}
-	what  string
+	slots   chan struct{}
+	what    string
+	waiting atomic.Int64
 }
 
-func newGate(slots int, what string) *gate { return &gate{make(chan struct{}, slots), what} }
+func newGate(slots int, what string) *gate {
+	return &gate{slots: make(chan struct{}, slots), what: what}
+}
 
 // enter waits for a slot, as long as ctx lets it, and returns how to leave it.
 func (g *gate) enter(ctx context.Context) (leave func(), err error) {
@@ -29,6 +33,8 @@ func (g *gate) enter(ctx context.Context) (leave func(), err error) {
 		return leave, nil // at once, even if there is no time left to wait
 	default:
 	}
+	g.waiting.Add(1)
+	defer g.waiting.Add(-1)
 	select {
 	case g.slots <- struct{}{}:
 		return leave, nil

@@ -29,6 +29,17 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	return m
 }
 
+// watch shows who is inside a gate and who waits before it.
+func (m *metrics) watch(registry prometheus.Registerer, gates ...*gate) {
+	for _, g := range gates {
+		gauge := func(name, help string, value func() float64) {
+			registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: prometheus.Labels{"gate": g.what}}, value))
+		}
+		gauge("maidian_query_running_requests", "Requests that are being worked on, by the gate that bounds them.", func() float64 { return float64(len(g.slots)) })
+		gauge("maidian_query_waiting_requests", "Requests that wait until others have left their gate.", func() float64 { return float64(g.waiting.Load()) })
+	}
+}
+
 func (m *metrics) took(report string, since time.Time, err error) {
 	outcome := "ok"
 	if err != nil {
