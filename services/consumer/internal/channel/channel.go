@@ -6,6 +6,7 @@ package channel
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -63,8 +65,8 @@ type kind struct {
 var kinds = map[string]kind{
 	"webhook":  {webhook, Pace{4, 0}},
 	"slack":    {slack, Pace{1, time.Second}},
-	"telegram": {telegram, Pace{1, 3 * time.Second}}, // 20 a minute into one group
-	"dingtalk": {dingtalk, Pace{1, 3 * time.Second}}, // 20 a minute, and who exceeds it is shut out for ten
+	"telegram": {telegram, Pace{1, 3 * time.Second}},
+	"dingtalk": {dingtalk, Pace{1, 3 * time.Second}},
 	"feishu":   {feishu, Pace{1, 600 * time.Millisecond}},
 	"wecom":    {wecom, Pace{1, 3 * time.Second}},
 	"email":    {email, Pace{1, 0}},
@@ -113,6 +115,15 @@ func (s *sending) allSecrets(name string) ([]string, error) {
 	return all, nil
 }
 
+// robot is what a chat's bot is reached by: its URL, which is a secret, and the
+// secret that it wants requests to be signed with, empty when it wants none.
+func (s *sending) robot() (to, secret string, err error) {
+	if to, err = s.secret("url"); err == nil {
+		secret, err = s.secret("secret")
+	}
+	return to, secret, err
+}
+
 // maxShown is how much of an answer goes into an error.
 const maxShown = 300
 
@@ -149,7 +160,8 @@ func (s *sending) post(ctx context.Context, to string, body any, headers map[str
 	if err != nil {
 		return nil, withoutURL(err)
 	}
-	a := &answer{content, retryAfter(response.Header.Get("Retry-After"), s.now())}
+	wait := cmp.Or(response.Header.Get("Retry-After"), response.Header.Get("X-Ogw-Ratelimit-Reset")) // the latter is Feishu's, see there
+	a := &answer{content, retryAfter(wait, s.now())}
 	return a, judge(response.StatusCode, a)
 }
 
@@ -212,15 +224,22 @@ func (a *answer) unclear() error {
 	return fault.New(fault.Unavailable, "unavailable", "answered what is not understood: %s", shown(a.body))
 }
 
+// codes are those of a server's own codes that are not final.
+type codes struct {
+	tooFast []int
+	wait    time.Duration // after one of these
+	busy    []int
+}
+
 // verdict is what an answer's own code means; 0 is success.
-func verdict(code int, message string, wait time.Duration, tooFast, busy map[int]bool) error {
+func (c *codes) verdict(code int, message string) error {
 	said := fmt.Sprintf("answered %d %s", code, shown([]byte(message)))
 	switch {
 	case code == 0:
 		return nil
-	case tooFast[code]:
-		return limited(wait, "%s", said)
-	case busy[code]:
+	case slices.Contains(c.tooFast, code):
+		return limited(c.wait, "%s", said)
+	case slices.Contains(c.busy, code):
 		return fault.New(fault.Unavailable, "unavailable", "%s", said)
 	}
 	return refused("%s", said)

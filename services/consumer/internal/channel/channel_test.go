@@ -306,6 +306,7 @@ func TestDingTalk(t *testing.T) {
 	}{
 		"taken":                  {script{status: 200, body: `{"errcode":0,"errmsg":"ok"}`}, outcome{delivered, 0}},
 		"too many":               {script{status: 200, body: `{"errcode":130101,"errmsg":"send too fast, exceed 20 times per minute"}`}, outcome{fault.Limited, 10 * time.Minute}},
+		"too many, newer":        {script{status: 200, body: `{"errcode":410100,"errmsg":"发送速度太快而限流"}`}, outcome{fault.Limited, 10 * time.Minute}},
 		"not signed as it wants": {script{status: 200, body: `{"errcode":310000,"errmsg":"sign not match"}`}, outcome{fault.Invalid, 0}},
 		"busy":                   {script{status: 200, body: `{"errcode":-1,"errmsg":"system busy"}`}, outcome{fault.Unavailable, 0}},
 		"a portal":               {script{status: 200, body: `{}`}, outcome{fault.Unavailable, 0}},
@@ -314,6 +315,15 @@ func TestDingTalk(t *testing.T) {
 	for name, tt := range tests {
 		c := notice.Channel{Type: "dingtalk", Secrets: map[string][]secret.Value{"secret": clear("SECx")}}
 		expect(t, name, sends(t, c, "/robot/send?access_token=T0K3N", checks, tt.script), tt.want)
+	}
+}
+
+// TestFeishuSignatures has the secret and time of the bot's guide; others
+// publish this signature of them (its own guide shows none).
+func TestFeishuSignatures(t *testing.T) {
+	at, signature := feishuSigned("demo", time.Unix(1599360473, 0))
+	if at != "1599360473" || signature != "l1N0gAcBjdwBvGm1xMjOF0XSyaLRpR7tuO5dHfhAYc8=" {
+		t.Errorf("got %s, %s", at, signature)
 	}
 }
 
@@ -350,6 +360,7 @@ func TestFeishu(t *testing.T) {
 		"taken":               {script{status: 200, body: `{"code":0,"msg":"success","data":{},"StatusCode":0}`}, outcome{delivered, 0}},
 		"too many":            {script{status: 200, body: `{"code":11232,"msg":"frequency limited psm"}`}, outcome{fault.Limited, time.Minute}},
 		"too many, by status": {script{status: 429, body: `{"code":99991400,"msg":"request trigger frequency limit"}`, header: map[string]string{"Retry-After": "3"}}, outcome{fault.Limited, 3 * time.Second}},
+		"too many, as of old": {script{status: 400, body: `{"code":99991400,"msg":"request trigger frequency limit"}`, header: map[string]string{"x-ogw-ratelimit-reset": "52"}}, outcome{fault.Limited, 52 * time.Second}},
 		"signature":           {script{status: 200, body: `{"code":19021,"msg":"sign match fail or timestamp is not within one hour from current time"}`}, outcome{fault.Invalid, 0}},
 		"malformed":           {script{status: 400, body: `{"code":9499,"msg":"Bad Request"}`}, outcome{fault.Invalid, 0}},
 		"away":                {script{status: 500, body: `{"code":10000}`}, outcome{fault.Unavailable, 0}},
@@ -379,6 +390,8 @@ func TestWeCom(t *testing.T) {
 	}{
 		"taken":    {script{status: 200, body: `{"errcode":0,"errmsg":"ok"}`}, outcome{delivered, 0}},
 		"too many": {script{status: 200, body: `{"errcode":45009,"errmsg":"api freq out of limit"}`}, outcome{fault.Limited, time.Minute}},
+		"at once":  {script{status: 200, body: `{"errcode":45033,"errmsg":"api concurrent out of limit"}`}, outcome{fault.Limited, time.Minute}},
+		"stopped":  {script{status: 200, body: `{"errcode":93004,"errmsg":"robot is stopped"}`}, outcome{fault.Invalid, 0}},
 		"no such":  {script{status: 200, body: `{"errcode":93000,"errmsg":"invalid webhook url"}`}, outcome{fault.Invalid, 0}},
 		"busy":     {script{status: 200, body: `{"errcode":-1,"errmsg":"system busy"}`}, outcome{fault.Unavailable, 0}},
 	}

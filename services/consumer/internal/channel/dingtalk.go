@@ -8,20 +8,22 @@ import (
 	"time"
 )
 
-// dingtalkMost is the most bytes of a text: a message may have 20,000 in all.
+// dingtalkMost is the most bytes of a text: a message may have 20,000 in all
+// ("message too long, exceed 20000 bytes" is what the server says to more).
 const dingtalkMost = 18_000
 
+// dingtalkCodes: 130101 is "send too fast, exceed 20 times per minute", 410100
+// the same by its newer name; -1 is a system that is busy.
+var dingtalkCodes = codes{tooFast: []int{130101, 410100}, wait: 10 * time.Minute, busy: []int{-1}}
+
 // dingtalk posts to a custom robot
-// (https://open.dingtalk.com/document/robots/custom-robot-access): with a secret,
-// the URL carries the time in milliseconds and the HMAC-SHA256 of "time\nsecret"
-// by the secret. Errors come with status 200 and a code; more than 20 messages a
-// minute shut the robot out for ten. A text mentions nobody unless "at" says so.
+// (https://open.dingtalk.com/document/orgapp/custom-robot-access): at most 20
+// messages a minute, more shut it out for ten. With a secret, the URL carries
+// the time in milliseconds and the HMAC-SHA256 of "time\nsecret" by the secret
+// (https://open.dingtalk.com/document/orgapp/customize-robot-security-settings).
+// Errors come with status 200 and a code. A text mentions nobody unless "at" says so.
 func dingtalk(ctx context.Context, s *sending) (string, error) {
-	to, err := s.secret("url")
-	if err != nil {
-		return "", err
-	}
-	secret, err := s.secret("secret")
+	to, secret, err := s.robot()
 	if err != nil {
 		return "", err
 	}
@@ -30,14 +32,7 @@ func dingtalk(ctx context.Context, s *sending) (string, error) {
 			return "", err
 		}
 	}
-	a, err := s.post(ctx, to, map[string]any{
-		"msgtype": "text",
-		"text":    map[string]string{"content": s.message.Whole(dingtalkMost, jsonSize)},
-	}, nil)
-	if err != nil {
-		return "", err
-	}
-	return "", a.errcode(10*time.Minute, map[int]bool{130101: true, 410100: true}, map[int]bool{-1: true})
+	return "", s.postText(ctx, to, s.message.Whole(dingtalkMost, jsonSize), &dingtalkCodes)
 }
 
 func dingtalkSigned(to, secret string, now time.Time) (string, error) {
@@ -53,8 +48,12 @@ func dingtalkSigned(to, secret string, now time.Time) (string, error) {
 	return u.String(), nil
 }
 
-// errcode reads what DingTalk and WeCom say with status 200.
-func (a *answer) errcode(wait time.Duration, tooFast, busy map[int]bool) error {
+// postText posts a text as DingTalk and WeCom take it, and reads what both say with status 200.
+func (s *sending) postText(ctx context.Context, to, text string, c *codes) error {
+	a, err := s.post(ctx, to, map[string]any{"msgtype": "text", "text": map[string]string{"content": text}}, nil)
+	if err != nil {
+		return err
+	}
 	var said struct {
 		Code    *int   `json:"errcode"`
 		Message string `json:"errmsg"`
@@ -62,5 +61,5 @@ func (a *answer) errcode(wait time.Duration, tooFast, busy map[int]bool) error {
 	if json.Unmarshal(a.body, &said) != nil || said.Code == nil {
 		return a.unclear()
 	}
-	return verdict(*said.Code, said.Message, wait, tooFast, busy)
+	return c.verdict(*said.Code, said.Message)
 }

@@ -5,16 +5,18 @@ import (
 	"strings"
 )
 
-// slackMost is the most characters of a text: Slack advises to stay below 4,000.
+// slackMost is the most characters of a text: Slack advises to stay below 4,000
+// (https://docs.slack.dev/reference/methods/chat.postMessage), entities counted.
 const slackMost = 3900
 
 // slack posts to an incoming webhook
 // (https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks),
-// which tells errors by its status and 429 with Retry-After. In texts, &, < and >
+// which tells errors by its status, and takes one message a second: more is 429
+// with Retry-After (https://docs.slack.dev/apis/web-api/rate-limits). In texts, &, < and >
 // must be written as entities (https://docs.slack.dev/messaging/formatting-message-text);
 // then nothing in an event mentions a whole channel.
 func slack(ctx context.Context, s *sending) (string, error) {
-	to, err := s.secret("url")
+	to, _, err := s.robot()
 	if err != nil {
 		return "", err
 	}

@@ -12,7 +12,8 @@ import (
 // telegramMost is the most UTF-16 units of a text.
 const telegramMost = 4096
 
-// telegram calls sendMessage (https://core.telegram.org/bots/api#sendmessage).
+// telegram calls sendMessage (https://core.telegram.org/bots/api#sendmessage);
+// 20 messages a minute may go into one group (https://core.telegram.org/bots/faq).
 // The text has no parse mode, so that nothing in it is markup. Errors have a
 // description, and 429 says in parameters.retry_after when to come again
 // (https://core.telegram.org/bots/api#responseparameters).
