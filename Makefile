@@ -1,7 +1,7 @@
 # make run     starts everything on this machine     make test   runs every test
 # make help    lists the rest
 .DEFAULT_GOAL := help
-.PHONY: help run run-rabbit demo simulate build sdk test test-go test-sdk test-browser check lint tidy controls faults nemesis overload slow-clients soak oracle fuzz bench bench-drain bench-query bench-sdk bench-growth walks clean
+.PHONY: help run run-rabbit demo simulate build images sdk test test-go test-sdk test-browser check lint tidy controls faults nemesis overload slow-clients soak oracle fuzz bench bench-drain bench-query bench-sdk bench-growth walks clean
 
 GO       ?= go
 GOTOOLS  := $(CURDIR)/bin/tools
@@ -35,9 +35,12 @@ bin/maidian: FORCE
 
 # The services that production runs are static and hold no embedded server.
 bin/collector bin/consumer bin/query: bin/%: FORCE
-	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w $(LDFLAGS)" -o $@ ./services/$*/cmd/$*
+	@GO="$(GO)" VERSION="$(VERSION)" scripts/static $* $@
 
 FORCE:
+
+images: ## the services' images, by docker, podman or buildah (PREBUILT=1: compiled by this machine's Go)
+	@GO="$(GO)" VERSION="$(VERSION)" scripts/images
 
 sdk: sdk/node_modules ## build the browser SDK and the script that the collector serves
 	@cd sdk && npm run --silent build
