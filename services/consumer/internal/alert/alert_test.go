@@ -60,7 +60,7 @@ func (w *town) rule(t *testing.T, id, definition string) {
 func (w *town) process(t *testing.T, name string, with Store) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	a := New(with, nil, lease.NewKeeper(with, name, 100*time.Millisecond, zap.NewNop()), NewMetrics(prometheus.NewRegistry()), zap.NewNop())
+	a := New(with, nil, lease.NewKeeper(with, name, time.Second, zap.NewNop()), NewMetrics(prometheus.NewRegistry()), zap.NewNop())
 	a.look, a.saveEvery, a.now = 2*time.Millisecond, 20*time.Millisecond, func() time.Time { return w.now().Std() }
 	done := make(chan struct{})
 	go func() {

@@ -5,9 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/proc"
@@ -16,29 +15,45 @@ import (
 	"github.com/maidian/maidian/services/consumer/internal/feed"
 )
 
-// work is the evaluation of one project's rules by this process.
+// work is the evaluation of one project's rules by this process. Whatever its
+// evaluator is given is a step that is kept, so that the one who goes on after
+// this process comes to the same without having everything written at every firing.
 type work struct {
 	*Alerts
 	project string
-	record  *store.Record
+	kept    *kept
 	feed    *feed.Feed
 	rules   *rule.Evaluator
 	edition int
 	empty   bool // there are no rules
 	late    lateness
 
-	firings   []rule.Firing // came out, not written yet
-	savedAt   time.Time     // by the process's own clock: how often to write is nothing that rules see
-	sampledAt time.Time
+	steps    []step        // since the snapshot
+	firings  []rule.Firing // came out, not written yet
+	changed  bool          // by something that is no step: all has to be written
+	snapped  time.Time     // by the process's own clock, as is the next one: how often to write is nothing that rules see
+	snapping time.Duration // how long the last snapshot took
+	sampled  time.Time
+
+	past    *rule.Past // that is being read
+	learned chan error
+	reading sync.WaitGroup
 }
 
 // evaluate goes on from where the state says until ctx ends, the lease is lost
 // or something fails; what was not written by then is done again.
 func (a *Alerts) evaluate(ctx context.Context, project string, b *book) error {
-	w, err := a.resume(ctx, project, b)
+	w := &work{Alerts: a, project: project}
+	working, stop := context.WithCancel(ctx)
+	defer w.reading.Wait()
+	defer stop()
+	err := w.resume(ctx, b)
+	if w.feed != nil {
+		defer func() { w.feed.Leave() }()
+	}
 	for err == nil && ctx.Err() == nil {
 		var idle bool
-		if idle, err = w.turn(ctx, b); err == nil && idle {
+		if idle, err = w.turn(working, b); err == nil && idle {
 			proc.Pause(ctx, a.look)
 		}
 	}
@@ -48,45 +63,95 @@ func (a *Alerts) evaluate(ctx context.Context, project string, b *book) error {
 	return err
 }
 
-func (a *Alerts) resume(ctx context.Context, project string, b *book) (*work, error) {
-	record, s, err := a.load(ctx, project)
-	if err != nil {
-		return nil, err
+// resume does again what was done since the snapshot, and makes the firings
+// that the state says came out and that are not there yet.
+func (w *work) resume(ctx context.Context, b *book) (err error) {
+	if w.kept, err = load(ctx, w.store, w.project); err != nil {
+		return err
 	}
-	w := &work{Alerts: a, project: project, record: record, savedAt: time.Now()}
 	edition, rules := b.read()
-	if s == nil {
-		now := event.TimeOf(a.now())
-		s = &state{Position: feed.At(now)}
-		w.rules = rule.New(project, now)
-		w.rules.Use(rules)
-	} else if w.rules, err = rule.Restore(project, s.Evaluator, rules); err != nil {
-		return nil, err
+	w.edition, w.empty, w.changed = edition, len(rules) == 0, true
+	m, firings := w.kept.memory, w.kept.Firings
+	if w.kept.Snapshot.Parts > 0 {
+		err = w.kept.get(ctx, w.kept.Snapshot, &m)
 	}
-	w.edition, w.empty = edition, len(rules) == 0
-	w.feed = feed.OfProject(a.store, project, s.Position, a.overlap)
-	return w, w.make(ctx, s.Firings)
+	if err == nil && w.kept.More.Parts > 0 {
+		err = w.kept.get(ctx, w.kept.More, &firings)
+	}
+	if err != nil {
+		return err
+	}
+	if m.Evaluator == nil {
+		now := event.TimeOf(w.now())
+		m.Position = feed.At(now)
+		w.rules = rule.New(w.project, now)
+		w.rules.Use(rules)
+	} else if w.rules, err = rule.Restore(w.project, m.Evaluator, rules); err != nil {
+		return err
+	}
+	w.feed = w.journal.Feed(w.project, m.Position)
+	if err := w.again(ctx, w.kept.Steps); err != nil {
+		return err
+	}
+	w.firings = append(firings, w.rules.Firings()...) // those that steps make again are mostly the same
+	return nil
+}
+
+// again gives the evaluator what it was given before.
+func (w *work) again(ctx context.Context, steps []step) error {
+	var entries []store.Batch
+	take := func() error {
+		_, err := w.rules.Take(ctx, w.store, entries)
+		w.feed.Know(entries)
+		entries = entries[:0]
+		return err
+	}
+	for i := range steps {
+		s := &steps[i]
+		if s.Entry != "" {
+			entries = append(entries, store.Batch{ID: s.Entry, Project: w.project, WrittenAt: s.Written, ReceivedAt: s.Received, Stored: 1})
+			continue
+		}
+		if err := take(); err != nil {
+			return err
+		}
+		if s.Metric != "" {
+			w.rules.Sample(s.Metric, s.At, s.Value)
+		} else {
+			w.rules.Advance(s.At)
+		}
+	}
+	return take()
 }
 
 // turn does what there is to do now.
 func (w *work) turn(ctx context.Context, b *book) (idle bool, err error) {
 	w.use(b)
-	if !w.empty {
+	if idle = w.empty; !idle {
 		if idle, err = w.follow(ctx); err == nil {
 			err = w.sample(ctx)
 		}
-	} else {
-		idle = true
+		if err == nil {
+			err = w.learn(ctx)
+		}
 	}
 	if err != nil {
 		return false, err
 	}
 	w.firings = append(w.firings, w.rules.Firings()...)
-	if len(w.firings) > 0 || time.Since(w.savedAt) >= w.saveEvery {
-		err = w.save(ctx)
+	switch {
+	case w.changed || len(w.steps) >= mostSteps || time.Since(w.snapped) >= max(w.saveEvery, sparing*w.snapping):
+		err = w.snapshot(ctx)
+	case len(w.firings) > 0:
+		err = w.save(ctx, root{Snapshot: w.kept.Snapshot, Steps: w.steps})
 	}
 	return idle, err
 }
+
+const (
+	mostSteps = 5000
+	sparing   = 20 // a snapshot takes no more than this part of the time
+)
 
 // use takes up changed rules. Where there were none, what happened meanwhile is passed over.
 func (w *work) use(b *book) {
@@ -96,11 +161,12 @@ func (w *work) use(b *book) {
 	}
 	if w.empty {
 		now := event.TimeOf(w.now())
-		w.feed = feed.OfProject(w.store, w.project, feed.At(now), w.overlap)
+		w.feed.Leave()
+		w.feed = w.journal.Feed(w.project, feed.At(now))
 		w.rules.Advance(now)
 	}
 	w.rules.Use(rules)
-	w.edition, w.empty = edition, len(rules) == 0
+	w.edition, w.empty, w.changed = edition, len(rules) == 0, true
 }
 
 // eventsAtOnce is how many events are read and looked at between two writings of the state.
@@ -108,7 +174,6 @@ const eventsAtOnce = 5000
 
 // follow looks at the next events; idle when these were the last.
 func (w *work) follow(ctx context.Context) (idle bool, err error) {
-	asked := event.TimeOf(w.now())
 	entries, err := w.feed.Next(ctx, eventsAtOnce)
 	if err != nil {
 		return false, err
@@ -117,18 +182,56 @@ func (w *work) follow(ctx context.Context) (idle bool, err error) {
 	for i := range entries {
 		w.late.see(&entries[i])
 		stored += entries[i].Stored
+		w.steps = append(w.steps, step{Entry: entries[i].ID, Written: entries[i].WrittenAt, Received: entries[i].ReceivedAt})
 	}
 	seen, err := w.rules.Take(ctx, w.store, entries)
 	if err != nil {
 		return false, err
 	}
 	w.metrics.events.Add(float64(seen))
-	idle = stored < eventsAtOnce // that was the end of the journal
-	if idle {
-		w.rules.Advance(asked - w.late.by(asked))
+	if idle = stored < eventsAtOnce; idle { // that was the end of the journal
+		looked := event.TimeOf(w.feed.Looked())
+		w.advance(looked - w.late.by(looked))
 	}
-	w.metrics.behind.WithLabelValues(w.project).Set(float64(asked-w.rules.Progress()) / 1000)
+	w.metrics.behind.WithLabelValues(w.project).Set(float64(event.TimeOf(w.now())-w.rules.Progress()) / 1000)
 	return idle, nil
+}
+
+// advance tells the time. Telling it twice is telling the later one.
+func (w *work) advance(t event.Time) {
+	w.rules.Advance(t)
+	if last := len(w.steps) - 1; last >= 0 && w.steps[last].Entry == "" && w.steps[last].Metric == "" {
+		w.steps = w.steps[:last]
+	}
+	w.steps = append(w.steps, step{At: w.rules.Progress()})
+}
+
+// mostLearned is how many events and entries of the journal are read for what was before.
+const mostLearned = 2_000_000
+
+// learn lets rules that have just begun know what was before, once that is read.
+func (w *work) learn(ctx context.Context) error {
+	if w.past == nil {
+		if !w.changed { // a rule begins only where all is written
+			return nil
+		}
+		if w.past = w.rules.Past(); w.past == nil {
+			return nil
+		}
+		past, learned := w.past, make(chan error, 1)
+		w.learned = learned
+		w.reading.Go(func() { learned <- past.Read(ctx, w.store, w.store, mostLearned) })
+	}
+	select {
+	case err := <-w.learned:
+		if err != nil {
+			return fmt.Errorf("read what was before the rules began: %w", err)
+		}
+		w.rules.Learn(w.past)
+		w.past, w.changed = nil, true
+	default:
+	}
+	return nil
 }
 
 // lateness is how long the newest entry of the journal was on its way. While
@@ -151,84 +254,51 @@ func (l *lateness) by(now event.Time) event.Time {
 	return l.lag
 }
 
-// sampleEvery is how often the pipeline is asked how it is.
-const sampleEvery = 5 * time.Second
-
-// mostLettersCounted is the most dead letters that a sample counts.
-const mostLettersCounted = 1000
-
-// sample asks the pipeline what rules look at.
-func (w *work) sample(ctx context.Context) error {
-	now := w.now()
-	if now.Sub(w.sampledAt) < sampleEvery {
-		return nil
-	}
-	w.sampledAt = now
-	at := event.TimeOf(now)
-	for _, name := range w.rules.PipelineMetrics() {
-		value, known := 0.0, true
-		switch name {
-		case "consumer_lag":
-			value = float64(w.late.by(at)) / 1000
-		case "alerts_behind":
-			value = float64(at-w.rules.Progress()) / 1000
-		case "dead_letters":
-			letters, err := w.store.DeadLetters(ctx, w.project, "", mostLettersCounted)
-			if err != nil {
-				return fmt.Errorf("count dead letters: %w", err)
-			}
-			value = float64(len(letters))
-		case "queue_depth":
-			value, known = w.depth(ctx)
-		default:
-			known = false
-		}
-		if known {
-			w.rules.Sample(name, at, value)
-		}
-	}
-	return nil
-}
-
-// depth is unknown while the broker does not answer.
-func (w *work) depth(ctx context.Context) (float64, bool) {
-	if w.queue == nil {
-		return 0, false
-	}
-	n, err := w.queue.Depth(ctx)
-	if err != nil {
-		w.log.Warn("cannot ask for the queue's depth, which a rule looks at", zap.Error(err))
-	}
-	return float64(n), err == nil
-}
-
-// save writes how far it is together with what came out, and then makes that.
-// Who finds that somebody else has written has lost the lease, and what came
-// out here comes out there.
-func (w *work) save(ctx context.Context) error {
+// snapshot writes everything, so that steps begin anew.
+func (w *work) snapshot(ctx context.Context) error {
+	began := time.Now()
 	evaluator, err := json.Marshal(w.rules)
 	if err != nil {
 		return err
 	}
-	w.record.Data, err = pack(&state{w.feed.Position(), evaluator, w.firings})
+	old := w.kept.Snapshot
+	b, size, err := w.kept.put(ctx, "snapshot", memory{w.feed.Position(), evaluator})
 	if err != nil {
 		return err
 	}
-	err = w.store.UpdateRecord(ctx, *w.record)
-	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
-		return errLost
+	w.steps = nil
+	if err := w.save(ctx, root{Snapshot: b}); err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("keep the state: %w", err)
-	}
-	w.record.Revision++
-	w.savedAt = time.Now()
-	firings := w.firings
-	w.firings = nil
-	w.metrics.state.WithLabelValues(w.project).Set(float64(len(w.record.Data)))
+	w.kept.drop(ctx, old)
+	w.changed, w.snapped, w.snapping = false, time.Now(), time.Since(began)
+	w.metrics.state.WithLabelValues(w.project).Set(float64(size))
 	for name, n := range w.rules.Crowded() {
 		w.metrics.crowded.WithLabelValues(w.project, name).Set(float64(n))
 	}
+	return nil
+}
+
+// mostInRoot is how many firings stand in the root itself.
+const mostInRoot = 200
+
+// save writes the root together with what came out, and then makes that. Who
+// finds that somebody else has written has lost the lease, and what came out
+// here comes out there.
+func (w *work) save(ctx context.Context, r root) (err error) {
+	old := w.kept.More
+	if r.Firings = w.firings; len(r.Firings) > mostInRoot {
+		if r.More, _, err = w.kept.put(ctx, "firings", r.Firings); err != nil {
+			return err
+		}
+		r.Firings = nil
+	}
+	if err := w.kept.write(ctx, r); err != nil {
+		return err
+	}
+	w.kept.drop(ctx, old)
+	firings := w.firings
+	w.firings = nil
 	return w.make(ctx, firings)
 }
 
@@ -252,7 +322,7 @@ func (w *work) make(ctx context.Context, firings []rule.Firing) error {
 
 // leave writes how far it is before somebody else goes on.
 func (w *work) leave(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	return w.save(ctx)
+	return w.snapshot(ctx)
 }
