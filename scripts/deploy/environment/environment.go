@@ -101,17 +101,30 @@ func (c Container) unknown(cfg proc.Config) []string {
 func (c Container) missing() []string {
 	required := []string{"MONGODB_URI"}
 	switch {
-	case c.Service == "query":
-		required = append(required, "QUERY_ADMIN_KEY", "MAIDIAN_SECRET_KEY")
-	case !c.set("RABBITMQ_HOST"):
-		required = append(required, "RABBITMQ_URL")
-	default:
+	case !c.queues():
+	case c.set("RABBITMQ_HOST"):
 		required = append(required, "RABBITMQ_USERNAME", "RABBITMQ_PASSWORD") // the defaults are let in from the broker's own machine alone
+	default:
+		required = append(required, "RABBITMQ_URL")
 	}
-	if c.Service == "consumer" && c.Env["CONSUMER_ROLES"] != "store" {
+	if c.Service == "query" {
+		required = append(required, "QUERY_ADMIN_KEY", "MAIDIAN_SECRET_KEY")
+	}
+	if c.does("alert") || c.does("forward") {
 		required = append(required, "MAIDIAN_SECRET_KEY")
 	}
 	return slices.DeleteFunc(required, c.set)
+}
+
+// queues is whether the container speaks with the broker.
+func (c Container) queues() bool {
+	return c.Service == "collector" || c.does("store") || c.does("alert") // alerts are about the queue too
+}
+
+// does is whether a consumer has the role; without any given it has all.
+func (c Container) does(role string) bool {
+	roles := c.Env["CONSUMER_ROLES"]
+	return c.Service == "consumer" && (roles == "" || slices.Contains(strings.Split(roles, ","), role))
 }
 
 func (c Container) set(name string) bool { return cmp.Or(c.Env[name], c.Env[name+"_FILE"]) != "" }
@@ -125,8 +138,8 @@ func agree(containers []Container) (err error) {
 	} {
 		var first *Container
 		for i, c := range containers {
-			if c.Service == "query" && !strings.HasPrefix(name, "MONGODB_") {
-				continue // it knows no queue
+			if !c.queues() && !strings.HasPrefix(name, "MONGODB_") {
+				continue
 			}
 			if first == nil {
 				first = &containers[i]

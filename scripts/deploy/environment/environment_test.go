@@ -45,6 +45,7 @@ func TestCheck(t *testing.T) {
 		"another service's variable":     {"reports", map[string]string{"RABBITMQ_URL": Secret}, "reports: RABBITMQ_URL is set, and the query does not read it"},
 		"a value that cannot be":         {"store", map[string]string{"CONSUMER_WORKERS": "many"}, `store: CONSUMER_WORKERS must be a whole number, got "many"`},
 		"a value that is not allowed":    {"store", map[string]string{"CONSUMER_WORKERS": "0"}, `store: CONSUMER_WORKERS must be 1 or more, got 0`},
+		"forwarding needs no queue":      {"rest", map[string]string{"CONSUMER_ROLES": "forward", "RABBITMQ_URL": "-", "ANALYTICS_QUEUE_MAX_MESSAGES": "-"}, "<nil>"},
 		"no address":                     {"store", map[string]string{"RABBITMQ_URL": "-"}, "store: RABBITMQ_URL is not set, nor RABBITMQ_URL_FILE, and its default is for a single machine"},
 		"a host and no user":             {"store", map[string]string{"RABBITMQ_URL": "-", "RABBITMQ_HOST": "rabbit", "RABBITMQ_USERNAME": "m"}, "store: RABBITMQ_PASSWORD is not set, nor RABBITMQ_PASSWORD_FILE, and its default is for a single machine"},
 		"no key":                         {"rest", map[string]string{"MAIDIAN_SECRET_KEY_FILE": ""}, "rest: MAIDIAN_SECRET_KEY is not set, nor MAIDIAN_SECRET_KEY_FILE, and its default is for a single machine"},
