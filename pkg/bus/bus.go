@@ -19,8 +19,9 @@ const MaxBody = 1 << 20
 // Message is one body on the queue. ID is a UUIDv7, the batch id: publishing
 // the same message again uses the same ID.
 type Message struct {
-	ID   string
-	Body []byte
+	ID    string
+	Body  []byte
+	Trace string // W3C traceparent of the span that publishes it; empty: nobody traces it
 }
 
 // Publisher puts messages on the queue.

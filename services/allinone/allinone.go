@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/maidian/maidian/pkg/bus"
@@ -104,12 +105,13 @@ type System struct {
 	Queue     bus.Inspector
 	Demo      bool // the project demo and its well-known keys work
 
-	cfg    *Config
-	log    *zap.Logger
-	parts  []*part
-	once   sync.Once
-	failed chan struct{} // closed when a part has ended by itself
-	err    error         // why, once failed is closed
+	cfg        *Config
+	log        *zap.Logger
+	registries map[string]*prometheus.Registry // by service
+	parts      []*part
+	once       sync.Once
+	failed     chan struct{} // closed when a part has ended by itself
+	err        error         // why, once failed is closed
 }
 
 // part is something that was started and has to be stopped.
@@ -122,7 +124,7 @@ type part struct {
 // Start brings the pipeline up from its end, so that each part finds what it
 // feeds: store, broker, consumer, query, collector. The error is one line.
 func Start(ctx context.Context, c *Config, log *zap.Logger) (*System, error) {
-	s := &System{cfg: c, log: log, failed: make(chan struct{})}
+	s := &System{cfg: c, log: log, registries: map[string]*prometheus.Registry{}, failed: make(chan struct{})}
 	steps := []func(context.Context) error{s.checkReach, s.makeDir, s.openStore, s.openBroker, s.startOps}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -153,7 +155,7 @@ func (s *System) makeDir(context.Context) error {
 // while those that it feeds go on.
 func (s *System) run(ctx context.Context, name string, setup func(context.Context, *proc.Process) error) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	p := proc.New(name, s.log, proc.Registry(name), s.cfg.Options)
+	p := proc.New(name, s.log, s.registry(name), s.cfg.Options)
 	up, done := make(chan struct{}), make(chan struct{})
 	var err error
 	go func() {
@@ -182,6 +184,14 @@ func (s *System) run(ctx context.Context, name string, setup func(context.Contex
 		cancel()
 		return explain(err)
 	}
+}
+
+// registry holds what a service counts; its side of the broker is opened before it starts.
+func (s *System) registry(service string) *prometheus.Registry {
+	if s.registries[service] == nil {
+		s.registries[service] = proc.Registry(service)
+	}
+	return s.registries[service]
 }
 
 // explain puts what a person has to do before what the system says.

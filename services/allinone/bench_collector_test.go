@@ -74,12 +74,12 @@ func BenchmarkCollector(b *testing.B) {
 }
 
 func onJetStream(t testing.TB) bus.Publisher {
-	server, err := jetstream.Start(jetstream.Config{Dir: t.TempDir(), MaxMessages: 1 << 30, MaxBytes: 1 << 40}, zap.NewNop(), prometheus.NewRegistry())
+	server, err := jetstream.Start(jetstream.Config{Dir: t.TempDir(), MaxMessages: 1 << 30, MaxBytes: 1 << 40}, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close(context.Background()) })
-	p, err := server.Publisher()
+	p, err := server.Publisher(prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func (s *system) consume(with store.Store) {
 	settings := consumer.Settings{Enabled: true, BatchSize: 1000, BatchBytes: 1 << 20, Prefetch: 500, Workers: 1}
 	go func() {
 		done <- p.Run(ctx, func(ctx context.Context, p *proc.Process) error {
-			receiver := s.Queue.(*jetstream.Server).Receiver(settings.Limits())
+			receiver := s.Queue.(*jetstream.Server).Receiver(settings.Limits(), nil)
 			return consumer.Serve(ctx, &settings, p, consumer.Deps{Receivers: []bus.Receiver{receiver}, Store: with})
 		})
 	}()

@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/maidian/maidian/pkg/bus"
 	"github.com/maidian/maidian/pkg/bus/jetstream"
 	"github.com/maidian/maidian/pkg/bus/rabbit"
@@ -99,15 +97,14 @@ func (s *System) onRabbit(ctx context.Context) error {
 	if err := rabbit.Check(ctx, s.cfg.Rabbit); err != nil {
 		return err
 	}
-	metrics := prometheus.NewRegistry()
-	publisher, err := rabbit.NewPublisher(context.WithoutCancel(ctx), s.cfg.Rabbit, s.log, metrics)
+	publisher, err := rabbit.NewPublisher(context.WithoutCancel(ctx), s.cfg.Rabbit, s.log, s.registry("collector"))
 	if err != nil {
 		return err
 	}
 	var receivers []bus.Receiver
 	var ours []*rabbit.Receiver
 	for range s.cfg.Consumer.Workers {
-		r, err := rabbit.NewReceiver(s.cfg.Rabbit, s.cfg.Consumer.Limits(), s.log, metrics)
+		r, err := rabbit.NewReceiver(s.cfg.Rabbit, s.cfg.Consumer.Limits(), s.log, s.registry("consumer"))
 		if err != nil {
 			return err
 		}
@@ -120,22 +117,21 @@ func (s *System) onRabbit(ctx context.Context) error {
 }
 
 func (s *System) onJetStream(ctx context.Context) error {
-	metrics := prometheus.NewRegistry()
 	server, err := jetstream.Start(jetstream.Config{
 		Dir: s.cfg.path("broker"), Memory: s.cfg.Memory, MaxMessages: s.cfg.Rabbit.MaxMessages,
-	}, s.log, metrics)
+	}, s.log)
 	if err != nil {
 		return err
 	}
 	s.parts = append(s.parts, &part{name: "broker", stop: server.Close})
 	s.Queue = server
-	publisher, err := server.Publisher()
+	publisher, err := server.Publisher(s.registry("collector"))
 	if err != nil {
 		return err
 	}
 	var receivers []bus.Receiver
 	for range s.cfg.Consumer.Workers {
-		receivers = append(receivers, server.Receiver(s.cfg.Consumer.Limits()))
+		receivers = append(receivers, server.Receiver(s.cfg.Consumer.Limits(), s.registry("consumer")))
 	}
 	return s.startServices(ctx, publisher, receivers)
 }

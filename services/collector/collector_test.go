@@ -169,12 +169,12 @@ func drained(t *testing.T, r bus.Receiver, want map[string]bool) map[string]int 
 var limits = bus.Limits{Prefetch: 100, Messages: 50, Bytes: 1 << 20, Wait: time.Millisecond}
 
 func TestOnJetStream(t *testing.T) {
-	server, err := jetstream.Start(jetstream.Config{Dir: t.TempDir()}, zap.NewNop(), prometheus.NewRegistry())
+	server, err := jetstream.Start(jetstream.Config{Dir: t.TempDir()}, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { server.Close(context.Background()) })
-	publisher, err := server.Publisher()
+	publisher, err := server.Publisher(prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestOnJetStream(t *testing.T) {
 	if len(accepted) != 6000 {
 		t.Fatalf("%d of 6000 accepted", len(accepted))
 	}
-	for id, times := range drained(t, server.Receiver(limits), accepted) {
+	for id, times := range drained(t, server.Receiver(limits, nil), accepted) {
 		if times != 1 {
 			t.Errorf("%s came %d times", id, times)
 		}

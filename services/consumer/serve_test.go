@@ -36,11 +36,11 @@ type system struct {
 
 func newSystem(t testing.TB, queueDir, storeDir string) *system {
 	t.Helper()
-	queue, err := jetstream.Start(jetstream.Config{Dir: queueDir}, zap.NewNop(), prometheus.NewRegistry())
+	queue, err := jetstream.Start(jetstream.Config{Dir: queueDir}, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
-	pub, err := queue.Publisher()
+	pub, err := queue.Publisher(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func (s *system) consume(t testing.TB, with store.Store) (stop func()) {
 		done <- p.Run(ctx, func(ctx context.Context, p *proc.Process) error {
 			var receivers []bus.Receiver
 			for range settings.Workers {
-				receivers = append(receivers, s.queue.Receiver(settings.Limits()))
+				receivers = append(receivers, s.queue.Receiver(settings.Limits(), nil))
 			}
 			return consumer.Serve(ctx, &settings, p, consumer.Deps{Receivers: receivers, Store: with})
 		})

@@ -47,7 +47,7 @@ func Run(t *testing.T, h Harness) {
 		name string
 		test func(*testing.T, Harness)
 	}{
-		{"ids and bodies come as they were sent", unchanged},
+		{"ids, bodies and traces come as they were sent", unchanged},
 		{"a message above the limit is refused as too large", tooLarge},
 		{"what was confirmed survives kill -9 of everything", confirmedSurvives},
 		{"a consumer killed before and in handle loses nothing", func(t *testing.T, h Harness) { consumerKilled(t, h, modeIn) }},

@@ -29,9 +29,10 @@ func unchanged(t *testing.T, h Harness) {
 		"largest":                              large,
 		"looks:like.a_header":                  []byte("NATS/1.0 408 Request Timeout\r\n\r\n"),
 	}
+	traces := map[string]string{"every-byte": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
 	p := b.Publisher(t)
 	for id, body := range bodies {
-		if err := p.Publish(ctx, bus.Message{ID: id, Body: body}); err != nil {
+		if err := p.Publish(ctx, bus.Message{ID: id, Body: body, Trace: traces[id]}); err != nil {
 			t.Fatalf("publish %s: %v", id, err)
 		}
 	}
@@ -39,6 +40,9 @@ func unchanged(t *testing.T, h Harness) {
 	done := make(chan struct{})
 	stop := receiving(ctx, t, b.Receiver(t, bus.Limits{}), func(_ context.Context, ds []bus.Delivery) []bus.Outcome {
 		for _, d := range ds {
+			if d.Trace != traces[d.ID] {
+				t.Errorf("message %s came with trace %q, not %q", d.ID, d.Trace, traces[d.ID])
+			}
 			if got[d.ID] = slices.Clone(d.Body); len(got) == len(bodies) {
 				close(done)
 			}

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 		if err != nil {
 			return nil, err
 		}
-		s, err := jetstream.Start(jetstream.Config{Dir: dir, MaxMessages: n}, zap.NewNop(), nil)
+		s, err := jetstream.Start(jetstream.Config{Dir: dir, MaxMessages: n}, zap.NewNop())
 		return client{s}, err
 	})
 	os.Exit(m.Run())
@@ -32,8 +32,8 @@ func TestMain(m *testing.M) {
 
 type client struct{ s *jetstream.Server }
 
-func (c client) Publisher() (bus.Publisher, error)           { return c.s.Publisher() }
-func (c client) Receiver(l bus.Limits) (bus.Receiver, error) { return c.s.Receiver(l), nil }
+func (c client) Publisher() (bus.Publisher, error)           { return c.s.Publisher(nil) }
+func (c client) Receiver(l bus.Limits) (bus.Receiver, error) { return c.s.Receiver(l, nil), nil }
 
 func TestConformance(t *testing.T) {
 	bustest.Run(t, bustest.Harness{
@@ -68,7 +68,7 @@ func (b *broker) open(t testing.TB) *jetstream.Server {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.server == nil {
-		s, err := jetstream.Start(b.cfg, zap.NewNop(), nil)
+		s, err := jetstream.Start(b.cfg, zap.NewNop())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +78,7 @@ func (b *broker) open(t testing.TB) *jetstream.Server {
 }
 
 func (b *broker) Publisher(t testing.TB) bus.Publisher {
-	p, err := b.open(t).Publisher()
+	p, err := b.open(t).Publisher(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,14 +92,14 @@ func (b *broker) Publisher(t testing.TB) bus.Publisher {
 	return p
 }
 
-func (b *broker) Receiver(t testing.TB, l bus.Limits) bus.Receiver { return b.open(t).Receiver(l) }
+func (b *broker) Receiver(t testing.TB, l bus.Limits) bus.Receiver { return b.open(t).Receiver(l, nil) }
 
 func (b *broker) Depth(ctx context.Context) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.server == nil {
 		var err error
-		if b.server, err = jetstream.Start(b.cfg, zap.NewNop(), nil); err != nil {
+		if b.server, err = jetstream.Start(b.cfg, zap.NewNop()); err != nil {
 			return 0, err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/maidian/maidian/pkg/fault"
 	"github.com/nats-io/nats.go"
 	js "github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Most publishes that wait for their confirm at once. The server syncs one
@@ -33,8 +34,8 @@ type Publisher struct {
 
 var _ bus.Publisher = (*Publisher)(nil)
 
-// Publisher opens a publisher; any number may work at once.
-func (s *Server) Publisher() (*Publisher, error) {
+// Publisher opens a publisher; any number may work at once. A nil registerer counts for nobody.
+func (s *Server) Publisher(metrics prometheus.Registerer) (*Publisher, error) {
 	conn, err := s.connect("publisher")
 	if err != nil {
 		return nil, err
@@ -44,7 +45,7 @@ func (s *Server) Publisher() (*Publisher, error) {
 		conn.Close()
 		return nil, err
 	}
-	p := &Publisher{server: s, conn: conn, js: stream, meter: meter.NewPublish(s.metrics), slots: make(chan struct{}, window), done: make(chan struct{})}
+	p := &Publisher{server: s, conn: conn, js: stream, meter: meter.NewPublish(metrics), slots: make(chan struct{}, window), done: make(chan struct{})}
 	p.meter.Sessions.Inc()
 	return p, nil
 }
@@ -60,13 +61,21 @@ func (p *Publisher) Publish(ctx context.Context, m bus.Message) error {
 	}
 	defer p.end()
 	started := time.Now()
-	_, err := p.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: m.Body, Header: nats.Header{idHeader: {m.ID}}}, js.WithRetryAttempts(0))
+	_, err := p.js.PublishMsg(ctx, natsMessage(m), js.WithRetryAttempts(0))
 	if err != nil {
 		return p.refused(err)
 	}
 	p.meter.Confirm.Observe(time.Since(started).Seconds())
 	p.markFull(time.Time{})
 	return nil
+}
+
+func natsMessage(m bus.Message) *nats.Msg {
+	header := nats.Header{idHeader: {m.ID}}
+	if m.Trace != "" {
+		header[traceHeader] = []string{m.Trace}
+	}
+	return &nats.Msg{Subject: subject, Data: m.Body, Header: header}
 }
 
 // begin takes a slot, or says why there is none to be had.

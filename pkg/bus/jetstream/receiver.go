@@ -13,6 +13,7 @@ import (
 	"github.com/maidian/maidian/pkg/bus/internal/meter"
 	"github.com/maidian/maidian/pkg/bus/internal/receive"
 	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Receiver takes messages off the embedded queue; several share the work.
@@ -26,8 +27,8 @@ type Receiver struct {
 var _ bus.Receiver = (*Receiver)(nil)
 
 // Receiver makes a receiver; it takes nothing before Receive.
-func (s *Server) Receiver(limits bus.Limits) *Receiver {
-	return &Receiver{server: s, limits: receive.WithDefaults(limits), meter: meter.NewReceive(s.metrics)}
+func (s *Server) Receiver(limits bus.Limits, metrics prometheus.Registerer) *Receiver {
+	return &Receiver{server: s, limits: receive.WithDefaults(limits), meter: meter.NewReceive(metrics)}
 }
 
 // Receive hands deliveries to handle until ctx ends. There is nothing to
@@ -188,7 +189,7 @@ func (s *session) ask() {
 }
 
 func (s *session) Open(m *nats.Msg) bus.Delivery {
-	d := bus.Delivery{Message: bus.Message{ID: m.Header.Get(idHeader), Body: m.Data}, Attempt: 1}
+	d := bus.Delivery{Message: bus.Message{ID: m.Header.Get(idHeader), Body: m.Data, Trace: m.Header.Get(traceHeader)}, Attempt: 1}
 	if meta, err := m.Metadata(); err == nil {
 		d.Attempt = int(meta.NumDelivered)
 	}

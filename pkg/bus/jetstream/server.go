@@ -20,15 +20,15 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	js "github.com/nats-io/nats.go/jetstream"
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 )
 
 const (
-	stream   = "MAIDIAN"
-	subject  = "maidian.events"
-	consumer = "consumer"
-	idHeader = "Maidian-Id"
+	stream      = "MAIDIAN"
+	subject     = "maidian.events"
+	consumer    = "consumer"
+	idHeader    = "Maidian-Id"
+	traceHeader = "traceparent"
 
 	// A message that nobody has settled or extended for this long is delivered
 	// again. Server and receivers live and die together, so it can be short:
@@ -74,7 +74,6 @@ func (c Config) Validate() (err error) {
 type Server struct {
 	cfg     Config
 	log     *zap.Logger
-	metrics prometheus.Registerer
 	nats    *server.Server
 	conn    *nats.Conn // for Depth
 	js      js.JetStream
@@ -86,11 +85,11 @@ type Server struct {
 var _ bus.Inspector = (*Server)(nil)
 
 // Start opens the queue in cfg.Dir, or makes it, and returns once it takes messages.
-func Start(cfg Config, log *zap.Logger, metrics prometheus.Registerer) (*Server, error) {
+func Start(cfg Config, log *zap.Logger) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg.withDefaults(), log: log.Named("jetstream"), metrics: metrics}
+	s := &Server{cfg: cfg.withDefaults(), log: log.Named("jetstream")}
 	err := s.openDir()
 	if err == nil {
 		err = s.startNATS()

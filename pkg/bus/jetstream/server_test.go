@@ -31,7 +31,7 @@ func TestStartSaysInOneLineWhatIsWrong(t *testing.T) {
 		"a limit below nothing":  {Config{Dir: t.TempDir(), MaxMessages: -1}, "most messages"},
 		"another below nothing":  {Config{Dir: t.TempDir(), MaxBytes: -1}, "most bytes"},
 	} {
-		s, err := Start(c.cfg, zap.NewNop(), nil)
+		s, err := Start(c.cfg, zap.NewNop())
 		if err == nil {
 			stop(t, s)
 			t.Errorf("%s: it started", name)
@@ -47,7 +47,7 @@ func TestMemoryModeLeavesNothingBehind(t *testing.T) {
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
 	s := start(t, Config{Memory: true})
-	p, err := s.Publisher()
+	p, err := s.Publisher(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestMemoryModeLeavesNothingBehind(t *testing.T) {
 func TestASecondStartFindsAllMessagesUnderNewLimits(t *testing.T) {
 	cfg := Config{Dir: t.TempDir()}
 	s := start(t, cfg)
-	p, err := s.Publisher()
+	p, err := s.Publisher(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestASecondStartFindsAllMessagesUnderNewLimits(t *testing.T) {
 
 func start(t *testing.T, cfg Config) *Server {
 	t.Helper()
-	s, err := Start(cfg, zap.NewNop(), nil)
+	s, err := Start(cfg, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -314,9 +314,16 @@ func (p *Publisher) Close(ctx context.Context) error {
 	return err
 }
 
+const traceHeader = "traceparent"
+
 // publishing is the message as RabbitMQ gets it.
 func publishing(m bus.Message) amqp.Publishing {
+	var headers amqp.Table
+	if m.Trace != "" {
+		headers = amqp.Table{traceHeader: m.Trace}
+	}
 	return amqp.Publishing{
+		Headers:      headers,
 		ContentType:  "application/x-ndjson",
 		DeliveryMode: amqp.Persistent,
 		MessageId:    m.ID,

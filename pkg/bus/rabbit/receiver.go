@@ -206,7 +206,8 @@ func (in *intake) Open(d amqp.Delivery) bus.Delivery {
 	} else if d.Redelivered {
 		attempt = 2
 	}
-	return bus.Delivery{Message: bus.Message{ID: d.MessageId, Body: d.Body}, Attempt: attempt}
+	trace, _ := d.Headers[traceHeader].(string)
+	return bus.Delivery{Message: bus.Message{ID: d.MessageId, Body: d.Body, Trace: trace}, Attempt: attempt}
 }
 
 // Extend has nothing to do: RabbitMQ waits half an hour for an answer.
