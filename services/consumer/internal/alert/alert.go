@@ -2,7 +2,7 @@
 // stored. It follows the journal and is never in the way of storing. One
 // process at a time does so for a project; which firings came out is written
 // with how far it is, in one record, before anybody hears of them: so a firing
-// is neither lost nor made twice, wherever a process stops.
+// is neither lost nor made twice, wherever a process stops. See README.md.
 package alert
 
 import (
@@ -35,6 +35,7 @@ type Store interface {
 	Records(ctx context.Context, kind, project, after string, limit int) ([]store.Record, error)
 	CreateRecord(ctx context.Context, r store.Record) error
 	UpdateRecord(ctx context.Context, r store.Record) error
+	DeleteRecord(ctx context.Context, r store.Record) error
 }
 
 // Queue is asked for its depth when a rule looks at it; nil where it cannot be.
@@ -52,15 +53,17 @@ type Alerts struct {
 	now     func() time.Time
 
 	look      time.Duration // how often rules and the journal are looked at
-	saveEvery time.Duration // what came out is written at once, how far it is at least so often
+	share     time.Duration // how long one look at the journal is good for all projects
+	saveEvery time.Duration // what came out is written at once, everything that often
 	overlap   time.Duration // see feed
+	journal   *feed.Shared
 }
 
 // New evaluates with leases taken by this process.
 func New(s Store, queue Queue, leases *lease.Keeper, metrics *Metrics, log *zap.Logger) *Alerts {
 	return &Alerts{
 		store: s, queue: queue, leases: leases, metrics: metrics, log: log, now: time.Now,
-		look: 200 * time.Millisecond, saveEvery: 5 * time.Second, overlap: feed.DefaultOverlap,
+		look: 200 * time.Millisecond, share: 100 * time.Millisecond, saveEvery: 30 * time.Second, overlap: feed.DefaultOverlap,
 	}
 }
 
@@ -71,6 +74,7 @@ const LeaseName = "alert"
 func (a *Alerts) Run(ctx context.Context) error {
 	var working sync.WaitGroup
 	defer working.Wait()
+	a.journal = feed.NewShared(a.store, a.overlap, a.share, a.now)
 	books := map[string]*book{}
 	for ctx.Err() == nil {
 		if err := a.read(ctx, books); err != nil && ctx.Err() == nil {

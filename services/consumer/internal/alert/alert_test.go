@@ -24,8 +24,9 @@ import (
 // town is a store that several processes work with, and the time that all of them have.
 type town struct {
 	*sqlite.Store
-	clock atomic.Int64
-	began event.Time
+	clock     atomic.Int64
+	began     event.Time
+	saveEvery time.Duration // of its processes
 }
 
 func newTown(t *testing.T) *town {
@@ -35,7 +36,7 @@ func newTown(t *testing.T) *town {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	w := &town{Store: s, began: event.TimeOf(time.Now().Truncate(time.Minute))}
+	w := &town{Store: s, began: event.TimeOf(time.Now().Truncate(time.Minute)), saveEvery: 20 * time.Millisecond}
 	w.clock.Store(int64(w.began))
 	if err := s.CreateProject(t.Context(), store.Project{ID: "shop", Timezone: "Europe/Berlin"}); err != nil {
 		t.Fatal(err)
@@ -61,7 +62,7 @@ func (w *town) process(t *testing.T, name string, with Store) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	a := New(with, nil, lease.NewKeeper(with, name, time.Second, zap.NewNop()), NewMetrics(prometheus.NewRegistry()), zap.NewNop())
-	a.look, a.saveEvery, a.now = 2*time.Millisecond, 20*time.Millisecond, func() time.Time { return w.now().Std() }
+	a.look, a.share, a.saveEvery, a.now = 5*time.Millisecond, 0, w.saveEvery, func() time.Time { return w.now().Std() }
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -122,30 +123,51 @@ func until(t *testing.T, what string, seen func() bool) {
 	}
 }
 
-func (w *town) kept(t *testing.T) (s state, there bool) {
+// memory is what the snapshot holds, when there is one that no firings wait for.
+func (w *town) memory(t *testing.T) (m memory, settled bool) {
 	t.Helper()
+	k := &kept{store: w.Store}
 	r, err := w.Record(t.Context(), rule.StateKind, "shop", stateID)
 	if errors.Is(err, store.ErrNotFound) || err == nil && len(r.Data) == 0 {
-		return s, false
+		return m, false
 	}
 	if err == nil {
-		err = unpack(r.Data, &s)
+		k.record = *r
+		err = unpack(r.Data, &k.root)
+	}
+	if err == nil && k.Snapshot.Parts > 0 {
+		err = k.get(t.Context(), k.Snapshot, &m)
+	}
+	if errors.Is(err, store.ErrNotFound) { // the next one was written just now
+		return m, false
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s, true
+	return m, k.Snapshot.Parts > 0 && len(k.Firings) == 0 && len(k.Steps) == 0
 }
 
 // settled waits until everything up to now was judged and written.
 func (w *town) settled(t *testing.T) {
 	t.Helper()
 	until(t, "the state is of now", func() bool {
-		s, there := w.kept(t)
+		m, there := w.memory(t)
 		var e struct {
 			Progress event.Time `json:"progress"`
 		}
-		return there && json.Unmarshal(s.Evaluator, &e) == nil && e.Progress >= w.now() && len(s.Firings) == 0
+		return there && json.Unmarshal(m.Evaluator, &e) == nil && e.Progress >= w.now()
+	})
+}
+
+// rules waits until so many are evaluated.
+func (w *town) rules(t *testing.T, want int) {
+	t.Helper()
+	until(t, fmt.Sprintf("%d rules are evaluated", want), func() bool {
+		m, _ := w.memory(t)
+		var e struct {
+			Rules map[string]any `json:"rules"`
+		}
+		return json.Unmarshal(m.Evaluator, &e) == nil && len(e.Rules) == want
 	})
 }
 
@@ -183,42 +205,51 @@ func (d *dying) UpdateRecord(ctx context.Context, r store.Record) error {
 	return d.call(func() error { return d.Store.UpdateRecord(ctx, r) })
 }
 
+func (d *dying) DeleteRecord(ctx context.Context, r store.Record) error {
+	return d.call(func() error { return d.Store.DeleteRecord(ctx, r) })
+}
+
 func (d *dying) EventsOfBatches(ctx context.Context, project string, ids []string, yield func(*event.Event) error) error {
 	return d.call(func() error { return d.Store.EventsOfBatches(ctx, project, ids, yield) })
 }
 
 // TestStoppedAnywhereNothingIsLostOrDoubled has a process die at its n-th call
-// of the store, for many n, and another one take over.
+// of the store, for many n, and another one take over: from a snapshot that is
+// written all the time, or from one that is old and the steps since.
 func TestStoppedAnywhereNothingIsLostOrDoubled(t *testing.T) {
-	for n := range 16 {
-		t.Run(fmt.Sprint("call ", n+1), func(t *testing.T) {
-			t.Parallel()
-			w := newTown(t)
-			w.rule(t, "each", `{"id": "each", "kind": "event", "event": "purchase"}`)
-			w.rule(t, "burst", `{"id": "burst", "kind": "threshold", "event": "click", "value": 2, "window": "10s", "severity": "critical"}`)
-			stop := w.process(t, "first", w.Store)
-			w.settled(t)
-			stop()
+	for _, saveEvery := range []time.Duration{10 * time.Millisecond, time.Hour} {
+		for n := range 20 {
+			t.Run(fmt.Sprint("snapshots every ", saveEvery, ", call ", n+1), func(t *testing.T) {
+				t.Parallel()
+				w := newTown(t)
+				w.rule(t, "each", `{"id": "each", "kind": "event", "event": "purchase"}`)
+				w.rule(t, "burst", `{"id": "burst", "kind": "threshold", "event": "click", "value": 2, "window": "10s", "severity": "critical"}`)
+				stop := w.process(t, "first", w.Store)
+				w.settled(t)
+				stop()
 
-			d := &dying{Store: w.Store, after: n%2 == 0, dead: make(chan struct{})}
-			d.left.Store(int64(n + 1))
-			w.process(t, "dying", d)
-			want := w.bursts(t, 0, 3)
-			<-d.dead
-			w.process(t, "second", w.Store)
-			want = append(want, w.bursts(t, 3, 5)...)
-			w.settled(t)
+				w.saveEvery = saveEvery
+				d := &dying{Store: w.Store, after: n%2 == 0, dead: make(chan struct{})}
+				d.left.Store(int64(n + 1))
+				w.process(t, "dying", d)
+				want := w.bursts(t, 0, 3)
+				<-d.dead
+				stop = w.process(t, "second", w.Store)
+				want = append(want, w.bursts(t, 3, 5)...)
+				until(t, "all is told", func() bool { return len(w.firings(t)) >= len(want) })
+				stop()
 
-			var got []string
-			for _, f := range w.firings(t) {
-				got = append(got, fmt.Sprint(f.Rule, " ", f.State, " ", int64(f.At-w.began)/60_000))
-			}
-			slices.Sort(got)
-			slices.Sort(want)
-			if !slices.Equal(got, want) {
-				t.Errorf("got  %v\nwant %v", got, want)
-			}
-		})
+				var got []string
+				for _, f := range w.firings(t) {
+					got = append(got, fmt.Sprint(f.Rule, " ", f.State, " ", int64(f.At-w.began)/60_000))
+				}
+				slices.Sort(got)
+				slices.Sort(want)
+				if !slices.Equal(got, want) {
+					t.Errorf("got  %v\nwant %v", got, want)
+				}
+			})
+		}
 	}
 }
 
@@ -242,13 +273,7 @@ func TestRulesAreTakenUpAsTheyAre(t *testing.T) {
 	w.store(t, "shop", "b1", "purchase", "refund")
 	until(t, "the purchase is told", func() bool { return len(w.firings(t)) == 1 })
 	w.rule(t, "back", `{"id": "back", "kind": "event", "event": "refund"}`)
-	until(t, "the new rule is evaluated", func() bool {
-		s, _ := w.kept(t)
-		var e struct {
-			Rules map[string]any `json:"rules"`
-		}
-		return json.Unmarshal(s.Evaluator, &e) == nil && len(e.Rules) == 2
-	})
+	w.rules(t, 2)
 	w.store(t, "shop", "b2", "refund")
 	until(t, "the refund after it is told", func() bool { return len(w.firings(t)) == 2 })
 	r, err := w.Record(t.Context(), rule.RecordKind, "shop", "each")
@@ -258,13 +283,7 @@ func TestRulesAreTakenUpAsTheyAre(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the rule is gone", func() bool {
-		s, _ := w.kept(t)
-		var e struct {
-			Rules map[string]any `json:"rules"`
-		}
-		return json.Unmarshal(s.Evaluator, &e) == nil && len(e.Rules) == 1
-	})
+	w.rules(t, 1)
 	w.clock.Add(1000)
 	w.store(t, "shop", "b3", "purchase", "refund")
 	until(t, "the next refund is told", func() bool { return len(w.firings(t)) == 3 })

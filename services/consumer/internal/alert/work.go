@@ -229,9 +229,10 @@ func (w *work) learn(ctx context.Context) error {
 		}
 		w.rules.Learn(w.past)
 		w.past, w.changed = nil, true
+		return w.learn(ctx) // other rules may have begun meanwhile
 	default:
+		return nil
 	}
-	return nil
 }
 
 // lateness is how long the newest entry of the journal was on its way. While

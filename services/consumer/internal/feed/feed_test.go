@@ -52,8 +52,7 @@ func TestEachEntryIsHandedOutOnce(t *testing.T) {
 		t.Run(fmt.Sprint("one of some projects ", seed), func(t *testing.T) { newStreet(t, seed, []string{"a", "b"}).walk() })
 		t.Run(fmt.Sprint("shared ", seed), func(t *testing.T) {
 			s := newStreet(t, seed, []string{"a", "b", "c", "a"})
-			s.shared = NewShared(s, time.Minute, time.Duration(s.random.IntN(3))*time.Second)
-			s.shared.now = func() time.Time { return s.now }
+			s.shared = NewShared(s, time.Minute, time.Duration(s.random.IntN(3))*time.Second, func() time.Time { return s.now })
 			s.walk()
 		})
 	}
@@ -280,8 +279,7 @@ func FuzzMarks(f *testing.F) {
 func TestOneLooksForAll(t *testing.T) {
 	j := &looks{}
 	now := time.UnixMilli(1767225600000)
-	s := NewShared(j, time.Minute, 100*time.Millisecond)
-	s.now = func() time.Time { return now }
+	s := NewShared(j, time.Minute, 100*time.Millisecond, func() time.Time { return now })
 	var feeds []*Feed
 	for i := range 50 {
 		feeds = append(feeds, s.Feed(fmt.Sprint("project", i), At(event.TimeOf(now))))
@@ -329,8 +327,7 @@ func (l *looks) Batches(ctx context.Context, after store.Cursor, limit int) ([]s
 func TestAFeedThatIsAwayReadsByItself(t *testing.T) {
 	j := &journal{}
 	now := time.UnixMilli(1767225600000)
-	s := NewShared(j, time.Minute, 0)
-	s.now = func() time.Time { return now }
+	s := NewShared(j, time.Minute, 0, func() time.Time { return now })
 	f, busy := s.Feed("shop", At(event.TimeOf(now))), s.Feed("other", At(event.TimeOf(now)))
 	next := func(f *Feed) []store.Batch {
 		entries, err := f.Next(t.Context(), 1<<30)

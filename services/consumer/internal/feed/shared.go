@@ -42,8 +42,8 @@ type tail struct {
 const mostAside = 10_000
 
 // NewShared looks into the journal when one of its feeds asks, but not more often than every so often.
-func NewShared(journal Journal, overlap, every time.Duration) *Shared {
-	return &Shared{journal: journal, overlap: overlap, every: every, now: time.Now, of: map[string]map[*tail]struct{}{}}
+func NewShared(journal Journal, overlap, every time.Duration, now func() time.Time) *Shared {
+	return &Shared{journal: journal, overlap: overlap, every: every, now: now, of: map[string]map[*tail]struct{}{}}
 }
 
 // Feed is one that shares. Whoever is done with it calls Leave.
