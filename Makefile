@@ -1,7 +1,7 @@
 # make run     starts everything on this machine     make test   runs every test
 # make help    lists the rest
 .DEFAULT_GOAL := help
-.PHONY: help run run-rabbit demo simulate build images sdk test test-go test-sdk test-browser check lint tidy controls faults nemesis overload slow-clients soak oracle fuzz bench bench-drain bench-query bench-sdk bench-growth walks clean
+.PHONY: help run run-rabbit demo simulate build images sbom sdk test test-go test-sdk test-browser check lint tidy controls faults nemesis overload slow-clients soak oracle fuzz bench bench-drain bench-query bench-sdk bench-growth walks clean
 
 GO       ?= go
 GOTOOLS  := $(CURDIR)/bin/tools
@@ -41,6 +41,13 @@ FORCE:
 
 images: ## the services' images, by docker, podman or buildah (PREBUILT=1: compiled by this machine's Go)
 	@GO="$(GO)" VERSION="$(VERSION)" scripts/images
+
+SERVICES := collector consumer query maidian
+sbom: $(GOTOOLS)/cyclonedx-gomod ## what each image's program is made of, as CycloneDX, into dist/sbom
+	@for s in $(SERVICES); do \
+		GO="$(GO)" VERSION="$(VERSION)" scripts/static $$s dist/sbom/$$s && \
+		$< bin -json -std -noserial -notimestamp -version $(VERSION) -output dist/sbom/$$s.cdx.json dist/sbom/$$s && \
+		rm dist/sbom/$$s && echo dist/sbom/$$s.cdx.json || exit 1; done
 
 sdk: sdk/node_modules ## build the browser SDK and the script that the collector serves
 	@cd sdk && npm run --silent build
@@ -85,6 +92,9 @@ $(GOTOOLS)/golangci-lint:
 
 $(GOTOOLS)/gofumpt:
 	@GOBIN=$(GOTOOLS) GOWORK=off $(GO) install mvdan.cc/gofumpt@$(GOFUMPT)
+
+$(GOTOOLS)/cyclonedx-gomod: scripts/sbom/go.mod
+	@cd scripts/sbom && GOWORK=off $(GO) build -o $@ github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 
 controls: ## builds that break the promise on purpose: the checker must find each (about 20 minutes)
 	@scripts/need rabbitmq
