@@ -19,13 +19,14 @@ import (
 // Definition is one destination as it was read. As JSON it is as it was sent,
 // with defaults filled in and secrets as they are kept.
 type Definition struct {
-	ID       string   `json:"id"`
-	Name     string   `json:"name"`
-	Type     string   `json:"type"`
-	Enabled  bool     `json:"enabled"`
-	From     string   `json:"from"`     // where a new destination begins: "now", "beginning", or a time
-	Timezone string   `json:"timezone"` // of dates in filters
-	Settings Settings `json:"settings"`
+	ID         string   `json:"id"`
+	Name       string   `json:"name"`
+	Type       string   `json:"type"`
+	Enabled    bool     `json:"enabled"`
+	From       string   `json:"from"`        // where a new destination begins: "now", "beginning", or a time
+	Timezone   string   `json:"timezone"`    // of dates in filters
+	PauseAfter int      `json:"pause_after"` // by how many refusals may outweigh what is taken; 0: by any number
+	Settings   Settings `json:"settings"`
 	Shape
 
 	begin event.Time
@@ -81,6 +82,7 @@ func Read(definition []byte) (*Definition, error) {
 	}
 	d.Name = p.String("name", d.ID)
 	d.Enabled = p.Bool("enabled", true)
+	d.PauseAfter = p.Int("pause_after", 100, 0, 1_000_000)
 	var zone *time.Location
 	d.Timezone, zone = p.Zone("timezone", "UTC")
 	d.readFrom(p, calendar.Calendar{Zone: zone})

@@ -42,6 +42,28 @@ func newWriter(s store.Store) *writer {
 	return &writer{store: s, at: event.TimeOf(time.Now().Add(-time.Hour))}
 }
 
+// entries stores batches of one event each.
+func (w *writer) entries(t testing.TB, n int) {
+	t.Helper()
+	var events []event.Event
+	var entries []store.Batch
+	for range n {
+		w.at++
+		id := fmt.Sprintf("batch-%06d", w.batches)
+		w.batches++
+		events = append(events, event.Event{Project: "demo", EventID: id, EventType: "page_view", Timestamp: w.at, ReceivedAt: w.at, StoredAt: w.at, BatchID: id})
+		entries = append(entries, store.Batch{ID: id, Project: "demo", WrittenAt: w.at, ReceivedAt: w.at, Stored: 1, Days: []int32{w.at.Day()}})
+		w.written = append(w.written, id)
+	}
+	_, err := w.store.InsertEvents(t.Context(), events)
+	if err == nil {
+		err = w.store.RecordBatches(t.Context(), entries)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // batch stores one of the project demo; change makes its events what they are to be.
 func (w *writer) batch(t testing.TB, events int, change func(i int, e *event.Event)) {
 	t.Helper()
@@ -196,12 +218,18 @@ func (f *fake) first() (ids []string) {
 // waitFor waits until so many different events were taken.
 func (f *fake) waitFor(t testing.TB, events int) {
 	t.Helper()
+	f.waitUntil(t, func() bool { return len(f.first()) >= events })
+}
+
+// waitUntil waits for something that is true after some event was taken.
+func (f *fake) waitUntil(t testing.TB, is func() bool) {
+	t.Helper()
 	timeout := time.After(time.Minute)
-	for len(f.first()) < events {
+	for !is() {
 		select {
 		case <-f.changed:
 		case <-timeout:
-			t.Fatalf("got %d events in a minute, want %d", len(f.first()), events)
+			t.Fatalf("got %d events in a minute, and wait for more", len(f.first()))
 		}
 	}
 }

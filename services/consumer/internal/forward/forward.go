@@ -26,11 +26,13 @@ import (
 // Store is what forwarding needs of it.
 type Store interface {
 	feed.Journal
+	Event(ctx context.Context, project, id string) (*event.Event, error)
 	EventsOfBatches(ctx context.Context, project string, ids []string, yield func(*event.Event) error) error
 	Record(ctx context.Context, kind, project, id string) (*store.Record, error)
 	Records(ctx context.Context, kind, project, after string, limit int) ([]store.Record, error)
 	CreateRecord(ctx context.Context, r store.Record) error
 	UpdateRecord(ctx context.Context, r store.Record) error
+	DeleteRecord(ctx context.Context, r store.Record) error
 }
 
 // Env is what targets are made with.
@@ -70,7 +72,6 @@ func New(s Store, leases *lease.Keeper, env Env, metrics *Metrics, log *zap.Logg
 
 // running is a job at work.
 type running struct {
-	job  *job
 	stop context.CancelFunc
 	done chan struct{}
 }
@@ -131,8 +132,11 @@ func (f *Forwarder) adjust(ctx context.Context, at map[string]*running, wanted m
 	for key, r := range at {
 		if wanted[key] == nil {
 			r.stop()
+		}
+	}
+	for key, r := range at {
+		if wanted[key] == nil {
 			<-r.done
-			f.metrics.forget(r.job)
 			delete(at, key)
 		}
 	}
@@ -141,7 +145,7 @@ func (f *Forwarder) adjust(ctx context.Context, at map[string]*running, wanted m
 			continue
 		}
 		working, stop := context.WithCancel(ctx)
-		r := &running{j, stop, make(chan struct{})}
+		r := &running{stop, make(chan struct{})}
 		at[key] = r
 		go func() {
 			defer close(r.done)
@@ -154,7 +158,7 @@ func (f *Forwarder) adjust(ctx context.Context, at map[string]*running, wanted m
 // hold does a job whenever this process has its lease, until it is finished or ctx ends.
 func (f *Forwarder) hold(ctx context.Context, j *job) {
 	log := f.log.With(zap.String("destination", j.id), zap.String("project", j.project))
-	err := f.leases.Do(ctx, j.project, "forward/"+j.id, func(ctx context.Context, _ int64) error {
+	err := f.leases.Do(ctx, j.project, destination.LeaseID(j.id), func(ctx context.Context, _ int64) error {
 		err := f.work(ctx, j, log)
 		if err != nil && !errors.Is(err, errFinished) && ctx.Err() == nil {
 			log.Warn("forwarding begins anew", zap.Error(err))

@@ -7,6 +7,7 @@ import (
 	"github.com/maidian/maidian/pkg/destination"
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/store"
+	"github.com/maidian/maidian/services/consumer/internal/feed"
 )
 
 // job is something to be forwarded: what is new to a destination, or a range of
@@ -16,11 +17,12 @@ type job struct {
 	id         string // of its lease and its state
 	revision   int64  // of the destination's record
 	definition *destination.Definition
-	start      start
-	until      event.Time // the last moment of a backfill; 0: there is no end
+	start      startOf
+	until      event.Time          // the last moment of a backfill; 0: there is no end
+	resend     *destination.Resend // nil: what is sent is in the journal
 }
 
-type start struct {
+type startOf struct {
 	ID string
 	At event.Time
 }
@@ -39,12 +41,29 @@ func jobsOf(r *store.Record) ([]*job, error) {
 	if !d.Enabled {
 		return nil, nil
 	}
-	live := &job{r.Project, r.ID, r.Revision, d, start{wanted.Start.ID, event.Time(wanted.Start.At)}, 0}
-	jobs := []*job{live}
+	of := func(id, start string, at int64) *job {
+		return &job{project: r.Project, id: id, revision: r.Revision, definition: d, start: startOf{start, event.Time(at)}}
+	}
+	jobs := []*job{of(r.ID, wanted.Start.ID, wanted.Start.At)}
 	for _, b := range wanted.Backfills {
-		jobs = append(jobs, &job{r.Project, r.ID + "/" + b.ID, r.Revision, d, start{b.ID, event.Time(b.From)}, event.Time(b.To)})
+		again := of(r.ID+"/"+b.ID, b.ID, b.From)
+		again.until = event.Time(b.To)
+		jobs = append(jobs, again)
+	}
+	for i := range wanted.Resends {
+		once := of(r.ID+"/"+wanted.Resends[i].ID, wanted.Resends[i].ID, 0)
+		once.resend = &wanted.Resends[i]
+		jobs = append(jobs, once)
 	}
 	return jobs, nil
+}
+
+// begin is where a job stands that has not begun.
+func (j *job) begin() any {
+	if j.resend != nil {
+		return ""
+	}
+	return feed.At(j.start.At)
 }
 
 // key is the same as long as nothing about the job has changed.

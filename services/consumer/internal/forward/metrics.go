@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/maidian/maidian/pkg/destination"
 	"github.com/maidian/maidian/pkg/event"
 )
 
@@ -14,7 +15,7 @@ type Metrics struct {
 	events *prometheus.CounterVec
 	errors *prometheus.CounterVec
 	send   *prometheus.HistogramVec
-	lag    *prometheus.GaugeVec
+	gauges [4]*prometheus.GaugeVec // as in mine
 }
 
 // NewMetrics registers the forwarders' metrics.
@@ -32,40 +33,52 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "maidian_forward_send_seconds", Help: "Time of one batch's sending, failed ones too.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 3, 10),
 		}, []string{"type"}),
-		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "maidian_forward_lag_seconds", Help: "How long the oldest stored event waits that is not yet at the destination; 0 when there is none.",
-		}, of),
 	}
-	r.MustRegister(m.events, m.errors, m.send, m.lag)
+	r.MustRegister(m.events, m.errors, m.send)
+	for i, g := range [...][2]string{
+		{"lag_seconds", "How long the oldest stored event waits that is not yet at the destination; 0 when there is none."},
+		{"lag_entries", "Entries of the journal that wait, as far as they are counted."},
+		{"lag_events", "Events that wait, those that are left out too."},
+		{"paused", "1 while a destination is paused because it refused too much."},
+	} {
+		m.gauges[i] = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "maidian_forward_" + g[0], Help: g[1]}, of)
+		r.MustRegister(m.gauges[i])
+	}
 	return m
 }
 
-// mine are the metrics of one destination.
+// mine are the metrics of one job.
 type mine struct {
 	sent, leftOut, refused, errors prometheus.Counter
 	send                           prometheus.Observer
-	lag                            prometheus.Gauge
+	lag, entries, events, paused   prometheus.Gauge
 }
+
+func labelsOf(j *job) []string { return []string{j.definition.Type, j.project, j.id} }
 
 func (m *Metrics) of(j *job) *mine {
-	labels := []string{j.definition.Type, j.project, j.id}
+	labels := labelsOf(j)
 	outcome := func(name string) prometheus.Counter { return m.events.WithLabelValues(append(labels, name)...) }
+	gauge := func(i int) prometheus.Gauge { return m.gauges[i].WithLabelValues(labels...) }
 	return &mine{
-		outcome("sent"), outcome("left_out"), outcome("refused"),
-		m.errors.WithLabelValues(labels...), m.send.WithLabelValues(j.definition.Type), m.lag.WithLabelValues(labels...),
+		outcome("sent"), outcome("left_out"), outcome("refused"), m.errors.WithLabelValues(labels...),
+		m.send.WithLabelValues(j.definition.Type), gauge(0), gauge(1), gauge(2), gauge(3),
 	}
 }
 
-// forget takes a destination's out that is no longer forwarded here.
+// forget takes out what is no longer true when a job is not done here any more.
 func (m *Metrics) forget(j *job) {
-	m.lag.DeleteLabelValues(j.definition.Type, j.project, j.id)
+	for _, g := range m.gauges {
+		g.DeleteLabelValues(labelsOf(j)...)
+	}
 }
 
-// waiting is since when the oldest event waits; 0: none does.
-func (m *mine) waiting(since event.Time) {
-	if since == 0 {
-		m.lag.Set(0)
-		return
+// tell says how much waits, and since when; 0: nothing does.
+func (m *mine) tell(waiting destination.Backlog, since event.Time) {
+	m.entries.Set(float64(waiting.Entries))
+	m.events.Set(float64(waiting.Events))
+	m.lag.Set(0)
+	if since != 0 {
+		m.lag.Set(max(0, time.Since(since.Std()).Seconds()))
 	}
-	m.lag.Set(max(0, time.Since(since.Std()).Seconds()))
 }

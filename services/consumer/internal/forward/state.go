@@ -9,7 +9,6 @@ import (
 
 	"github.com/maidian/maidian/pkg/destination"
 	"github.com/maidian/maidian/pkg/store"
-	"github.com/maidian/maidian/services/consumer/internal/feed"
 )
 
 // errLost means that another process has written the state: this one no longer
@@ -22,6 +21,8 @@ var errFinished = errors.New("finished")
 // kept is a state and the record that it is kept in.
 type kept struct {
 	destination.State
+	place   any      // what Position says, as JSON, when the state is written
+	backlog *backlog // what waits then; nil for what is not in the journal
 	records Store
 	record  store.Record
 	savedAt time.Time
@@ -47,26 +48,28 @@ func load(ctx context.Context, records Store, j *job) (*kept, error) {
 			return nil, fmt.Errorf("state of destination %s: %w", j.id, err)
 		}
 	}
-	if k.Start == j.start.ID && k.Position != nil {
-		return k, nil
+	if k.Start != j.start.ID || k.Position == nil {
+		k.State = destination.State{Start: j.start.ID, Sent: k.Sent, LeftOut: k.LeftOut, Refused: k.Refused}
+		k.Position, err = json.Marshal(j.begin())
+		k.changed = true
 	}
-	k.State = destination.State{Start: j.start.ID, Sent: k.Sent, LeftOut: k.LeftOut, Refused: k.Refused}
-	return k, k.at(feed.At(j.start.At))
+	k.place = k.Position
+	return k, err
 }
 
-// position is where the feed goes on.
-func (k *kept) position() (p feed.Position, err error) {
-	return p, json.Unmarshal(k.Position, &p)
-}
-
-func (k *kept) at(p feed.Position) (err error) {
-	k.changed = true
-	k.Position, err = json.Marshal(p)
-	return err
-}
+// placed reads where the job stands.
+func (k *kept) placed(into any) error { return json.Unmarshal(k.Position, into) }
 
 // save writes the state. Who finds that somebody else has written it has lost the lease.
 func (k *kept) save(ctx context.Context) (err error) {
+	if k.Position, err = json.Marshal(k.place); err != nil {
+		return err
+	}
+	if k.backlog != nil {
+		waiting, since := k.backlog.now()
+		k.Backlog, k.WaitingAt = waiting, int64(since)
+	}
+	k.SavedAt = time.Now().UnixMilli()
 	if k.record.Data, err = json.Marshal(k.State); err != nil {
 		return err
 	}
@@ -82,12 +85,21 @@ func (k *kept) save(ctx context.Context) (err error) {
 	return nil
 }
 
-// saveEvery is how often a state is written while nothing has to be kept at once.
-const saveEvery = time.Second
+// saveEvery is how often a state is written that has changed, and saveAnyway one
+// that has not, so that people see that somebody is at it.
+const (
+	saveEvery  = time.Second
+	saveAnyway = 10 * time.Second
+	saveBytes  = 256 << 10 // a second: larger states are written less often
+)
 
-// saveNowAndThen writes what has changed, at most once a second.
+// saveNowAndThen writes the state when it is time for it, unless it must be kept at once.
 func (k *kept) saveNowAndThen(ctx context.Context) error {
-	if !k.changed || time.Since(k.savedAt) < saveEvery {
+	every := saveAnyway
+	if k.changed {
+		every = saveEvery * time.Duration(1+len(k.record.Data)/saveBytes)
+	}
+	if time.Since(k.savedAt) < every {
 		return nil
 	}
 	return k.save(ctx)

@@ -34,6 +34,9 @@ type Limits struct {
 	// Exact batches are sent again as they were after any interruption, with
 	// the same id: what they hold is kept before they are sent.
 	Exact bool
+	// Once says that the target counts an event again that it is sent again: what
+	// it has taken is kept after each batch.
+	Once bool
 }
 
 // Batch is some events in the order of the journal.
@@ -47,9 +50,10 @@ type Item struct {
 	Event *event.Event // as it leaves
 	Body  []byte       // by Encode
 
-	eventID, batchID string // as it is stored
-	fate             fate
-	reason           string
+	eventID string // as it is stored
+	place   destination.Place
+	fate    fate
+	reason  string
 }
 
 type fate uint8

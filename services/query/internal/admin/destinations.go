@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/maidian/maidian/pkg/ask"
@@ -23,6 +24,7 @@ type Destination struct {
 	UpdatedAt  event.Time     `json:"updated_at"`
 	Progress   Progress       `json:"progress"`
 	Backfills  []Backfill     `json:"backfills"`
+	Resends    []Resend       `json:"resends"`
 }
 
 // Progress is how far a destination is. Events that are sent again count again.
@@ -32,10 +34,28 @@ type Progress struct {
 	Refused     int64      `json:"refused"`  // by the destination, for good
 	StoredUpTo  event.Time `json:"stored_up_to"`
 	LagSeconds  float64    `json:"lag_seconds"` // how long the oldest stored event waits; 0: none does
+	LagEntries  int64      `json:"lag_entries"` // of the journal that wait
+	LagEvents   int64      `json:"lag_events"`
+	LagAtLeast  bool       `json:"lag_at_least"` // not all that waits is counted yet
 	LastSentAt  event.Time `json:"last_sent_at"`
 	Failures    int        `json:"failures"` // in a row, up to now
 	LastError   string     `json:"last_error"`
 	LastErrorAt event.Time `json:"last_error_at"`
+	Paused      *Paused    `json:"paused"` // null: it is not
+}
+
+// Paused says that a destination is sent no more until somebody changes or resumes it.
+type Paused struct {
+	Reason string     `json:"reason"`
+	At     event.Time `json:"at"`
+}
+
+// Resend is refused events that are sent again.
+type Resend struct {
+	ID       string   `json:"id"`
+	Events   int      `json:"events"` // those that were named; 0: all
+	Done     bool     `json:"done"`
+	Progress Progress `json:"progress"`
 }
 
 // Backfill is a range that is sent once more.
@@ -209,21 +229,25 @@ func (a *Admin) DeleteDestination(ctx context.Context, project, id string) error
 	return a.forgetDestination(ctx, project, id)
 }
 
-// forgetDestination deletes the states and letters of a destination that is no more.
+// forgetDestination deletes what is left of a destination that is no more.
 func (a *Admin) forgetDestination(ctx context.Context, project, id string) error {
-	for _, kind := range []string{destination.StateKind, destination.LetterKind} {
-		err := a.eachRecord(ctx, kind, project, id, func(r store.Record) error {
-			err := a.store.DeleteRecord(ctx, r)
-			if errors.Is(err, store.ErrNotFound) {
-				return nil
-			}
-			return err
-		})
-		if err != nil {
+	for _, kept := range [][2]string{{destination.StateKind, id}, {destination.LetterKind, id}, {destination.LeaseKind, destination.LeaseID(id)}} {
+		if err := a.deleteBelow(ctx, kept[0], project, kept[1]); err != nil {
 			return fmt.Errorf("forget destination: %w", err)
 		}
 	}
 	return nil
+}
+
+// deleteBelow deletes records with an id, and those whose ids begin with it and "/".
+func (a *Admin) deleteBelow(ctx context.Context, kind, project, id string) error {
+	return a.eachRecord(ctx, kind, project, id, func(r store.Record) error {
+		err := a.store.DeleteRecord(ctx, r)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
 }
 
 // eachRecord goes over those with an id and those whose ids begin with it and "/".
@@ -299,23 +323,112 @@ func (a *Admin) Resend(ctx context.Context, project, id string, body []byte) (*D
 	return a.keepDestination(ctx, k, k.definition, a.store.UpdateRecord)
 }
 
-// dropFinished makes room for another backfill.
-func (a *Admin) dropFinished(ctx context.Context, k *keptDestination) error {
-	var left []destination.Backfill
-	for _, b := range k.wanted.Backfills {
-		state, err := a.stateOf(ctx, k.record.Project, k.record.ID+"/"+b.ID)
+// Resume has a destination go on that was paused; one that was not begins anew
+// where it is.
+func (a *Admin) Resume(ctx context.Context, project, id string) (*Destination, error) {
+	k, err := a.destination(ctx, project, id)
+	if err != nil {
+		return nil, err
+	}
+	return a.keepDestination(ctx, k, k.definition, a.store.UpdateRecord)
+}
+
+// ResendLetters offers refused events to their destination once more: those that
+// are named, or all.
+func (a *Admin) ResendLetters(ctx context.Context, project, id string, body []byte) (*Destination, error) {
+	events, err := readLetterIDs(body)
+	if err != nil {
+		return nil, err
+	}
+	k, err := a.destination(ctx, project, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.dropFinished(ctx, k); err != nil {
+		return nil, err
+	}
+	k.wanted.Resends = append(k.wanted.Resends, destination.Resend{ID: random()[:12], Events: events, Until: int64(event.TimeOf(a.now()))})
+	return a.keepDestination(ctx, k, k.definition, a.store.UpdateRecord)
+}
+
+// DiscardLetters deletes those about events that are named, or all, and says how many there were.
+func (a *Admin) DiscardLetters(ctx context.Context, project, id string, body []byte) (deleted int, err error) {
+	events, err := readLetterIDs(body)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := a.destination(ctx, project, id); err != nil {
+		return 0, err
+	}
+	discard := func(r store.Record) error {
+		err := a.store.DeleteRecord(ctx, r)
+		if err == nil {
+			deleted++
+		} else if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		return err
+	}
+	if events == nil {
+		return deleted, a.eachRecord(ctx, destination.LetterKind, project, id, discard)
+	}
+	for _, e := range events {
+		r, err := a.store.Record(ctx, destination.LetterKind, project, destination.LetterID(id, e))
+		if err == nil {
+			err = discard(*r)
+		}
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return deleted, fmt.Errorf("discard letters: %w", err)
+		}
+	}
+	return deleted, nil
+}
+
+// mostLetterIDs is how many events can be named at once.
+const mostLetterIDs = 1000
+
+// readLetterIDs are event ids; nil means all.
+func readLetterIDs(body []byte) ([]string, error) {
+	p, err := ask.ParamsFromJSON(body)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, v := range p.List("event_ids") {
+		id, _ := v.(string)
+		ids = append(ids, id)
+	}
+	if all := p.Bool("all", false); all == (ids != nil) || len(ids) > mostLetterIDs || slices.Contains(ids, "") {
+		p.Fail("event_ids", `must be a list of 1 to %d texts, or "all" must be true`, mostLetterIDs)
+	}
+	return ids, p.Done()
+}
+
+// dropFinished makes room for another backfill or resend.
+func (a *Admin) dropFinished(ctx context.Context, k *keptDestination) (err error) {
+	left := 0
+	done := func(id string) bool {
 		if err != nil {
-			return err
+			return false
 		}
-		if !state.Done {
-			left = append(left, b)
+		var state *destination.State
+		id = k.record.ID + "/" + id
+		if state, err = a.stateOf(ctx, k.record.Project, id); err != nil || !state.Done {
+			left++
+			return false
 		}
+		err = errors.Join(
+			a.deleteBelow(ctx, destination.StateKind, k.record.Project, id),
+			a.deleteBelow(ctx, destination.LeaseKind, k.record.Project, destination.LeaseID(id)),
+		)
+		return true
 	}
-	if len(left) >= mostBackfills {
-		return fault.New(fault.Conflict, "too_many", "destination %q has %d backfills at work: wait for one to end", k.record.ID, len(left))
+	k.wanted.Backfills = slices.DeleteFunc(k.wanted.Backfills, func(b destination.Backfill) bool { return done(b.ID) })
+	k.wanted.Resends = slices.DeleteFunc(k.wanted.Resends, func(r destination.Resend) bool { return done(r.ID) })
+	if err == nil && left >= mostBackfills {
+		err = fault.New(fault.Conflict, "too_many", "destination %q has %d backfills and resends at work: wait for one to end", k.record.ID, left)
 	}
-	k.wanted.Backfills = left
-	return nil
+	return err
 }
 
 func (a *Admin) stateOf(ctx context.Context, project, id string) (*destination.State, error) {
@@ -344,15 +457,10 @@ func (a *Admin) showDestination(ctx context.Context, k *keptDestination) (*Desti
 	if err != nil {
 		return nil, err
 	}
-	progress := progressOf(state)
-	since := max(event.Time(state.StoredAt), event.Time(k.wanted.Start.At))
-	if state.Start != k.wanted.Start.ID {
-		since = event.Time(k.wanted.Start.At)
-	}
-	if progress.LagSeconds, err = a.lag(ctx, k.record.Project, since); err != nil {
+	shown := &Destination{definition, k.wanted.CreatedAt, k.wanted.UpdatedAt, progressOf(state), []Backfill{}, []Resend{}}
+	if err := a.showLag(ctx, k, state, &shown.Progress); err != nil {
 		return nil, err
 	}
-	shown := &Destination{definition, k.wanted.CreatedAt, k.wanted.UpdatedAt, progress, []Backfill{}}
 	for _, b := range k.wanted.Backfills {
 		state, err := a.stateOf(ctx, k.record.Project, k.record.ID+"/"+b.ID)
 		if err != nil {
@@ -360,32 +468,80 @@ func (a *Admin) showDestination(ctx context.Context, k *keptDestination) (*Desti
 		}
 		shown.Backfills = append(shown.Backfills, Backfill{b.ID, event.Time(b.From), event.Time(b.To), state.Done, progressOf(state)})
 	}
+	for _, r := range k.wanted.Resends {
+		state, err := a.stateOf(ctx, k.record.Project, k.record.ID+"/"+r.ID)
+		if err != nil {
+			return nil, err
+		}
+		shown.Resends = append(shown.Resends, Resend{r.ID, len(r.Events), state.Done, progressOf(state)})
+	}
 	return shown, nil
 }
 
 func progressOf(s *destination.State) Progress {
-	return Progress{
+	p := Progress{
 		Sent: s.Sent, LeftOut: s.LeftOut, Refused: s.Refused, StoredUpTo: event.Time(s.StoredAt),
 		LastSentAt: event.Time(s.LastSentAt), Failures: s.Failures, LastError: s.LastError, LastErrorAt: event.Time(s.LastErrorAt),
 	}
+	if s.Paused != nil {
+		p.Paused = &Paused{s.Paused.Reason, event.Time(s.Paused.At)}
+	}
+	return p
 }
 
-// pageOfLag is how far the journal is read to find what waits.
-const pageOfLag = 1000
+// counted is how long what a consumer has said of a backlog is believed.
+const counted = 90 * time.Second
 
-// lag is how long the oldest of a project's events waits that was stored after a
-// moment. It is true even when nobody forwards.
-func (a *Admin) lag(ctx context.Context, project string, after event.Time) (float64, error) {
-	entries, err := a.store.Batches(ctx, store.Cursor{WrittenAt: after + 1}, pageOfLag)
-	if err != nil {
-		return 0, fmt.Errorf("read the journal: %w", err)
+// showLag tells what waits: as the consumer that forwards counts it, or, when
+// nobody does, as far as the journal can be read now.
+func (a *Admin) showLag(ctx context.Context, k *keptDestination, s *destination.State, p *Progress) error {
+	if s.Start == k.wanted.Start.ID && a.now().Sub(event.Time(s.SavedAt).Std()) < counted {
+		p.LagEntries, p.LagEvents, p.LagAtLeast = s.Backlog.Entries, s.Backlog.Events, s.Backlog.CountedTo != 0
+		p.LagSeconds = a.secondsSince(event.Time(s.WaitingAt))
+		return nil
 	}
-	for i := range entries {
-		if b := &entries[i]; b.Project == project && b.Stored > b.Erased {
-			return max(0, a.now().Sub(b.WrittenAt.Std()).Seconds()), nil
+	after := event.Time(k.wanted.Start.At) - 1
+	if s.Start == k.wanted.Start.ID {
+		after = max(after, event.Time(s.StoredAt))
+	}
+	return a.countLag(ctx, k.record.Project, after, p)
+}
+
+func (a *Admin) secondsSince(t event.Time) float64 {
+	if t == 0 {
+		return 0
+	}
+	return max(0, a.now().Sub(t.Std()).Seconds())
+}
+
+// mostCounted is how many entries of the journal are read while somebody waits
+// for an answer.
+const mostCounted = 100_000
+
+var errEnough = errors.New("enough")
+
+// countLag counts what was stored of a project after a moment.
+func (a *Admin) countLag(ctx context.Context, project string, after event.Time, p *Progress) error {
+	read := 0
+	err := store.EachBatch(ctx, a.store, store.Cursor{WrittenAt: after + 1}, func(b *store.Batch) error {
+		if b.Project == project && b.Stored > b.Erased {
+			if p.LagEntries++; p.LagEntries == 1 {
+				p.LagSeconds = a.secondsSince(b.WrittenAt)
+			}
+			p.LagEvents += int64(b.Stored - b.Erased)
 		}
+		if read++; read == mostCounted {
+			return errEnough
+		}
+		return nil
+	})
+	if p.LagAtLeast = errors.Is(err, errEnough); p.LagAtLeast {
+		return nil
 	}
-	return 0, nil
+	if err != nil {
+		return fmt.Errorf("read the journal: %w", err)
+	}
+	return nil
 }
 
 // RefusedLetters are events that a destination does not take, a page of them.

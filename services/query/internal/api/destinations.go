@@ -14,7 +14,10 @@ func (a *API) destinations(g *gin.RouterGroup) {
 	g.PUT("/:destination", a.putDestination)
 	g.DELETE("/:destination", a.deleteDestination)
 	g.POST("/:destination/replay", a.resend)
+	g.POST("/:destination/resume", a.resumeDestination)
 	g.GET("/:destination/letters", a.listRefused)
+	g.POST("/:destination/letters/resend", a.resendRefused)
+	g.POST("/:destination/letters/discard", a.discardRefused)
 }
 
 func (a *API) listDestinations(c *gin.Context) {
@@ -60,4 +63,25 @@ func (a *API) listRefused(c *gin.Context) {
 	a.listed(c, func(cursor string, limit int) (any, error) {
 		return a.admin.RefusedLetters(c.Request.Context(), c.Param("project"), c.Param("destination"), cursor, limit)
 	})
+}
+
+func (a *API) resumeDestination(c *gin.Context) {
+	d, err := a.admin.Resume(c.Request.Context(), c.Param("project"), c.Param("destination"))
+	a.done(c, http.StatusOK, d, err)
+}
+
+func (a *API) resendRefused(c *gin.Context) {
+	var body json.RawMessage
+	if a.decoded(c, &body) {
+		d, err := a.admin.ResendLetters(c.Request.Context(), c.Param("project"), c.Param("destination"), body)
+		a.done(c, http.StatusAccepted, d, err)
+	}
+}
+
+func (a *API) discardRefused(c *gin.Context) {
+	var body json.RawMessage
+	if a.decoded(c, &body) {
+		n, err := a.admin.DiscardLetters(c.Request.Context(), c.Param("project"), c.Param("destination"), body)
+		a.done(c, http.StatusOK, gin.H{"discarded": n}, err)
+	}
 }

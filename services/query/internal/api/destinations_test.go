@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -119,7 +120,7 @@ func TestADestinationTellsHowFarItIs(t *testing.T) {
 	if err := s.store.RecordBatches(t.Context(), []store.Batch{{ID: "b", Project: "shop", WrittenAt: event.TimeOf(noon) - 5000, Stored: 1}}); err != nil {
 		t.Fatal(err)
 	}
-	s.get(adminKey, destinations+"/hook").ok().has("progress.lag_seconds", "5")
+	s.get(adminKey, destinations+"/hook").ok().has("progress.lag_seconds", "5").has("progress.lag_entries", "1")
 	for _, r := range []store.Record{
 		{Kind: destination.LetterKind, Project: "shop", ID: "hook/e1", Data: []byte(`{"event_id":"e1","batch_id":"b","destination":"hook","reason":"answered 400: no","at":1781524800000}`)},
 		{Kind: destination.LetterKind, Project: "shop", ID: "hook2/e2", Data: []byte(`{"event_id":"e2"}`)},
@@ -147,5 +148,112 @@ func (a answer) fails(status int, code, field string) {
 	}
 	if err := json.Unmarshal(a.body, &said); err != nil || a.status != status || said.Error.Code != code || said.Error.Field != field {
 		a.t.Errorf("got %d %s, want %d %s about %q", a.status, a.body, status, code, field)
+	}
+}
+
+// state writes what a consumer says of how far the destination is.
+func (s *service) state(id string, state destination.State) {
+	s.t.Helper()
+	r := store.Record{Kind: destination.StateKind, Project: "shop", ID: id}
+	if old, err := s.store.Record(s.t.Context(), r.Kind, r.Project, r.ID); err == nil {
+		r = *old
+	} else if err := s.store.CreateRecord(s.t.Context(), r); err != nil {
+		s.t.Fatal(err)
+	}
+	var err error
+	if r.Data, err = json.Marshal(state); err == nil {
+		err = s.store.UpdateRecord(s.t.Context(), r)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// wanted is what the consumer reads of the destination.
+func (s *service) wanted() (w destination.Record, revision int64) {
+	s.t.Helper()
+	r, err := s.store.Record(s.t.Context(), destination.Kind, "shop", "hook")
+	if err == nil {
+		err = json.Unmarshal(r.Data, &w)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return w, r.Revision
+}
+
+// TestWhatWaitsIsCounted has a destination that was away for long: behind thousands
+// of entries of another project, and with a consumer that counts, and without.
+func TestWhatWaitsIsCounted(t *testing.T) {
+	s := start(t)
+	s.post(adminKey, destinations, strings.Replace(aWebhook, `"sample"`, `"from":"beginning","sample"`, 1)).ok()
+	week := event.TimeOf(noon) - 7*24*3600*1000
+	entries := []store.Batch{{ID: "z", Project: "shop", WrittenAt: week + 60_000, Stored: 3}, {ID: "zz", Project: "shop", WrittenAt: week + 60_002, Stored: 4}}
+	for i := range 5000 {
+		entries = append(entries, store.Batch{ID: fmt.Sprint("other-", i), Project: "other", WrittenAt: week + event.Time(i), Stored: 1})
+	}
+	if err := s.store.RecordBatches(t.Context(), entries); err != nil {
+		t.Fatal(err)
+	}
+	s.get(adminKey, destinations+"/hook").ok().has("progress.lag_seconds", fmt.Sprint(7*24*3600-60)).
+		has("progress.lag_entries", "2").has("progress.lag_events", "7").has("progress.lag_at_least", "false")
+
+	wanted, _ := s.wanted()
+	counting := destination.State{
+		Start: wanted.Start.ID, SavedAt: event.TimeOf(noon).Std().UnixMilli() - 3000, WaitingAt: int64(event.TimeOf(noon) - 90_000),
+		Backlog: destination.Backlog{Entries: 70, Events: 900, CountedTo: 5},
+	}
+	s.state("hook", counting)
+	s.get(adminKey, destinations+"/hook").ok().has("progress.lag_seconds", "90").
+		has("progress.lag_entries", "70").has("progress.lag_events", "900").has("progress.lag_at_least", "true")
+	counting.SavedAt, counting.StoredAt = counting.SavedAt-10*60*1000, int64(week+60_000)
+	s.state("hook", counting)
+	s.get(adminKey, destinations+"/hook").ok().has("progress.lag_entries", "1").has("progress.lag_events", "4")
+}
+
+func TestAPausedDestinationSaysSoAndIsResumed(t *testing.T) {
+	s := start(t)
+	s.post(adminKey, destinations, aWebhook).ok().has("progress.paused", "null")
+	wanted, revision := s.wanted()
+	s.state("hook", destination.State{Start: wanted.Start.ID, Paused: &destination.Pause{Revision: revision, Reason: "no such column", At: 1}})
+	s.get(adminKey, destinations+"/hook").ok().has("progress.paused.reason", `"no such column"`)
+	s.post(adminKey, destinations+"/hook/resume", "").ok()
+	if _, now := s.wanted(); now == revision {
+		t.Error("the consumer cannot see that it was resumed: the record is as it was")
+	}
+	s.post(adminKey, destinations+"/none/resume", "").fails(http.StatusNotFound, "unknown_destination", "")
+}
+
+func TestLettersAreSentAgainAndDiscarded(t *testing.T) {
+	s := start(t)
+	s.post(adminKey, destinations, aWebhook).ok()
+	s.post(adminKey, destinations, strings.Replace(aWebhook, `"hook"`, `"hook2"`, 1)).ok()
+	for _, id := range []string{"hook/e1", "hook/e2", "hook/e3", "hook2/e1"} {
+		if err := s.store.CreateRecord(t.Context(), store.Record{Kind: destination.LetterKind, Project: "shop", ID: id, Data: []byte(`{}`)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := destinations + "/hook/letters/"
+	s.post(adminKey, path+"resend", `{"event_ids":["e1","e2"]}`).ok().has("resends.0.events", "2").has("resends.0.done", "false")
+	s.post(adminKey, path+"resend", `{"all":true}`).ok().has("resends.1.events", "0")
+	wanted, _ := s.wanted()
+	if first := wanted.Resends[0]; len(first.Events) != 2 || first.Until != int64(event.TimeOf(noon)) {
+		t.Errorf("got %+v", first)
+	}
+	s.state("hook/"+wanted.Resends[0].ID, destination.State{Done: true})
+	s.post(adminKey, path+"resend", `{"all":true}`).ok()
+	if now, _ := s.wanted(); len(now.Resends) != 2 || now.Resends[0].ID != wanted.Resends[1].ID {
+		t.Errorf("what is done stays: %+v", now.Resends)
+	}
+	if _, err := s.store.Record(t.Context(), destination.StateKind, "shop", "hook/"+wanted.Resends[0].ID); err == nil {
+		t.Error("the state of a resend that is done stays for ever")
+	}
+	for _, body := range []string{`{}`, `{"event_ids":[]}`, `{"event_ids":["e1"],"all":true}`, `{"event_ids":[7]}`} {
+		s.post(adminKey, path+"discard", body).fails(http.StatusBadRequest, "invalid_field", "event_ids")
+	}
+	s.post(adminKey, path+"discard", `{"event_ids":["e1","e9"]}`).ok().has("discarded", "1")
+	s.post(adminKey, path+"discard", `{"all":true}`).ok().has("discarded", "2")
+	if left, err := s.store.Records(t.Context(), destination.LetterKind, "shop", "", 10); err != nil || len(left) != 1 {
+		t.Errorf("got %v, %v, want the letter of the other destination", left, err)
 	}
 }

@@ -283,7 +283,7 @@ func (a answer) json(path string) any {
 }
 
 // has holds a value of the answer against JSON.
-func (a answer) has(path, want string) {
+func (a answer) has(path, want string) answer {
 	a.t.Helper()
 	got, err := json.Marshal(a.json(path))
 	if err != nil {
@@ -292,6 +292,7 @@ func (a answer) has(path, want string) {
 	if string(got) != want {
 		a.t.Errorf("%s: got %s, want %s", path, got, want)
 	}
+	return a
 }
 
 // document is the OpenAPI document as served, ready to check with.
