@@ -22,6 +22,11 @@ const usage = `maidian-check proves that what a running system accepted is store
   maidian-check load   [flags]   only send: a system can be hurt meanwhile
   maidian-check verify [flags]   wait until all is quiet, and judge
 
+What comes of the stored events is judged as well when, before the load,
+
+  maidian-check define  [flags]  has made rules, a channel and destinations in every project
+  maidian-check receive [flags]  listens where these send to
+
 Each has -help. The exit code is 0 when every promise was kept, 1 when one was
 broken, 2 when something could not be asked.
 `
@@ -65,6 +70,12 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 		s.loading(flags)
 		s.judging(flags)
 		steps = append(steps, s.load, judge)
+	case "define":
+		s.defining(flags)
+		steps = append(steps, s.define)
+	case "receive":
+		s.receiving(flags)
+		steps = append(steps, s.receive)
 	default:
 		fmt.Fprint(out, usage)
 		return flag.ErrHelp
@@ -108,6 +119,10 @@ func (s *settings) print(out io.Writer, r *report) error {
 	}
 	if r.Resumed != nil {
 		fmt.Fprintf(t, "resumed\taccepting after %d ms\tstoring after %d ms\n", r.Resumed.Accepting, r.Resumed.Storing)
+	}
+	if f := r.Followed; f != nil {
+		fmt.Fprintf(t, "followed\t%d firings\t%d windows, %d of them doubtful\n", f.Firings, f.Windows, f.Doubtful)
+		fmt.Fprintf(t, "\ttold %d times\tposted %d times, %d events again\t%d in files\t%d requests without success\n", f.Told, f.Posted, f.Again, f.Filed, f.Unmoved)
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -23,6 +23,8 @@ func TestWrongCommandLinesAreSaidToBeWrong(t *testing.T) {
 		"-resumed-after":                {"verify", "-ledger", ledger, "-resumed-after", "yesterday"},
 		"must be 1 or more":             {"load", "-ledger", ledger, "-project", "p=w,r", "-users", "0"},
 		"the ledger":                    {"run", "-ledger", t.TempDir(), "-project", "p=w,r"},
+		"-receiver and -admin-key":      {"define", "-project", "p=w,r"},
+		"read what is watched":          {"receive", "-watch", ledger},
 		"flag provided but not defined": {"verify", "-rate", "5"},
 	} {
 		var out bytes.Buffer

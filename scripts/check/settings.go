@@ -12,6 +12,7 @@ import (
 	"maidian-check/internal/load"
 	"maidian-check/internal/traffic"
 	"maidian-check/internal/verdict"
+	"maidian-check/internal/watch"
 )
 
 type report = verdict.Report
@@ -34,6 +35,18 @@ type settings struct {
 	quiet  time.Duration
 	limit  time.Duration
 	since  string
+
+	admin    watch.Admin
+	watched  string
+	watch    watch.Plan
+	rate     float64
+	listen   string
+	arrivals string
+	manner   string
+	files    string
+	skew     time.Duration
+	breaks   int
+	within   time.Duration
 }
 
 // projects are given as name=write key,read key.
@@ -95,7 +108,33 @@ func (s *settings) judging(f *flag.FlagSet) {
 	f.StringVar(&s.report, "report", "", "`file` for the findings as JSON")
 	f.DurationVar(&s.quiet, "quiet", 10*time.Second, "how long nothing must change before the store is read")
 	f.DurationVar(&s.limit, "quiet-within", 5*time.Minute, "when to give up waiting for that")
+	f.StringVar(&s.watched, "watch", "", "`file` that define wrote: what came of the stored events is judged as well; needs -query, -admin-key, -arrivals and -files")
+	f.StringVar(&s.admin.Key, "admin-key", "", "`key` of an administrator")
+	f.StringVar(&s.arrivals, "arrivals", "", "`file` that receive writes")
+	f.StringVar(&s.files, "files", "", "`folder` that the consumer's FORWARD_FILES names")
+	f.DurationVar(&s.skew, "skew-of-servers", 0, "how far the clocks of the system's processes may differ")
+	f.IntVar(&s.breaks, "interruptions", -1, "`number` of times that those who forward were interrupted: they may have begun anew so often; below 0: any")
+	f.DurationVar(&s.within, "follow-within", 3*time.Minute, "how long what follows the stored events may take until it is complete")
 	f.StringVar(&s.since, "resumed-after", "", "RFC 3339 `time` after which the first 200 and the first stored event are looked for")
+}
+
+func (s *settings) defining(f *flag.FlagSet) {
+	w := &s.watch
+	f.StringVar(&s.query, "query", "http://127.0.0.1:8081", "`address` of the query service")
+	f.StringVar(&s.admin.Key, "admin-key", "", "`key` of an administrator")
+	f.StringVar(&w.Receiver, "receiver", "", "`address` that the consumer reaches receive at, such as http://127.0.0.1:9000; its OUTGOING_ variables must allow it")
+	f.StringVar(&s.watched, "watch", "watch.json", "`file` for what was made")
+	f.Float64Var(&s.rate, "rate", 1000, "`events` a second that are to come: it decides how many are many")
+	f.Float64Var(&w.Large, "large", 900, "`amount` from which on purchases are told")
+	f.IntVar(&s.plan.Days, "days", 7, "`number` of days over which the events are spread")
+	f.DurationVar(&s.within, "grace", 10*time.Second, "how late events may come and still count in a window")
+}
+
+func (s *settings) receiving(f *flag.FlagSet) {
+	f.StringVar(&s.watched, "watch", "watch.json", "`file` that define wrote")
+	f.StringVar(&s.listen, "listen", "127.0.0.1:9000", "`address` to listen on")
+	f.StringVar(&s.arrivals, "arrivals", "arrivals.jsonl", "`file` for what arrives; it is added to")
+	f.StringVar(&s.manner, "manner", "", "`file` with a word that says how badly to answer: 500, 429, hang, cut, break or any")
 }
 
 // loadOptions are the flags as the load wants them.

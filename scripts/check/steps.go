@@ -66,6 +66,11 @@ func (s *settings) judge(ctx context.Context, out io.Writer) error {
 			return err
 		}
 	}
+	if s.watched != "" {
+		if err := s.follow(ctx, r, store); err != nil {
+			return err
+		}
+	}
 	if err := s.print(out, r); err != nil {
 		return err
 	}

@@ -83,6 +83,40 @@ func (s *mongoStore) Journal(ctx context.Context) (map[string]Entry, error) {
 	})
 }
 
+func (s *mongoStore) Messages(ctx context.Context) (messages []Message, err error) {
+	err = s.each(ctx, "batches", func(doc bson.Raw) error {
+		var b struct {
+			ID      string `bson:"batch_id"`
+			Project string
+			Stored  int
+			Written bson.DateTime `bson:"written_at"`
+		}
+		err := bson.Unmarshal(doc, &b)
+		if b.Stored > 0 {
+			messages = append(messages, Message{b.ID, b.Project, int64(b.Written)})
+		}
+		return err
+	})
+	return messages, err
+}
+
+func (s *mongoStore) Records(ctx context.Context, kind string) (records []Record, err error) {
+	err = s.each(ctx, "records", func(doc bson.Raw) error {
+		var r struct {
+			Kind    string
+			Project string
+			ID      string `bson:"record_id"`
+			Data    []byte
+		}
+		err := bson.Unmarshal(doc, &r)
+		if r.Kind == kind {
+			records = append(records, Record{r.Project, r.ID, r.Data})
+		}
+		return err
+	})
+	return records, err
+}
+
 func (s *mongoStore) Size(ctx context.Context) (z Size, err error) {
 	for name, n := range map[string]*int64{"events": &z.Events, "batches": &z.Batches, "dead_letters": &z.Letters} {
 		if *n, err = s.db.Collection(name).CountDocuments(ctx, bson.D{}); err != nil {

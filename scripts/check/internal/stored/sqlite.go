@@ -67,14 +67,34 @@ func (s *sqliteStore) Journal(ctx context.Context) (map[string]Entry, error) {
 	return sums, err
 }
 
+func (s *sqliteStore) Messages(ctx context.Context) (messages []Message, err error) {
+	err = s.each(ctx, `SELECT batch_id, project, written_at FROM batches WHERE stored > 0`, func(scan func(...any) error) error {
+		var m Message
+		err := scan(&m.Batch, &m.Project, &m.Written)
+		messages = append(messages, m)
+		return err
+	})
+	return messages, err
+}
+
+func (s *sqliteStore) Records(ctx context.Context, kind string) (records []Record, err error) {
+	err = s.each(ctx, `SELECT project, record_id, data FROM records WHERE kind = ?`, func(scan func(...any) error) error {
+		var r Record
+		err := scan(&r.Project, &r.ID, &r.Data)
+		records = append(records, r)
+		return err
+	}, kind)
+	return records, err
+}
+
 func (s *sqliteStore) Size(ctx context.Context) (z Size, err error) {
 	err = s.db.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM batches), (SELECT count(*) FROM dead_letters)`).
 		Scan(&z.Events, &z.Batches, &z.Letters)
 	return z, err
 }
 
-func (s *sqliteStore) each(ctx context.Context, query string, row func(scan func(...any) error) error) error {
-	rows, err := s.db.QueryContext(ctx, query)
+func (s *sqliteStore) each(ctx context.Context, query string, row func(scan func(...any) error) error, args ...any) error {
+	rows, err := s.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,18 @@ type Letter struct {
 // Entry is what the journal says of one project.
 type Entry struct{ Stored, Duplicates, DeadLettered int }
 
+// Message is one entry of the journal: a message's events of one project.
+type Message struct {
+	Batch, Project string
+	Written        int64 // epoch milliseconds
+}
+
+// Record is one of the small documents that processes share.
+type Record struct {
+	Project, ID string
+	Data        []byte
+}
+
 // Size tells cheaply whether anything has changed.
 type Size struct{ Events, Batches, Letters int64 }
 
@@ -32,6 +44,8 @@ type Store interface {
 	Events(ctx context.Context, yield func(*Event) error) error
 	Letters(ctx context.Context) ([]Letter, error)
 	Journal(ctx context.Context) (map[string]Entry, error)
+	Messages(ctx context.Context) ([]Message, error)
+	Records(ctx context.Context, kind string) ([]Record, error)
 	Size(ctx context.Context) (Size, error)
 	Close() error
 }

@@ -21,10 +21,12 @@ func TestSQLiteIsReadBesideItsWriter(t *testing.T) {
 	defer db.Close()
 	if _, err := db.Exec(`PRAGMA journal_mode = WAL;
 		CREATE TABLE events (project TEXT, event_id TEXT, batch_id TEXT, position INTEGER, body TEXT);
-		CREATE TABLE batches (project TEXT, stored INTEGER, duplicates INTEGER, dead_lettered INTEGER);
+		CREATE TABLE batches (batch_id TEXT, written_at INTEGER, project TEXT, stored INTEGER, duplicates INTEGER, dead_lettered INTEGER);
 		CREATE TABLE dead_letters (letter_id TEXT, project TEXT, reason TEXT, payload BLOB);
 		INSERT INTO events VALUES ('p', 'e1', 'b', 3, '{"amount":1.50}');
-		INSERT INTO batches VALUES ('p', 1, 2, 3), ('p', 10, 20, 30), ('q', 1, 0, 0);
+		INSERT INTO batches VALUES ('b', 7, 'p', 1, 2, 3), ('c', 8, 'p', 10, 20, 30), ('b', 7, 'q', 1, 0, 0), ('d', 9, 'q', 0, 0, 0);
+		CREATE TABLE records (kind TEXT, project TEXT, record_id TEXT, data BLOB);
+		INSERT INTO records VALUES ('firing', 'p', 'f', x'7b7d'), ('lease', 'p', 'l', x'');
 		INSERT INTO dead_letters VALUES ('b/1', '', 'torn', x'00ff');`); err != nil {
 		t.Fatal(err)
 	}
@@ -48,8 +50,16 @@ func TestSQLiteIsReadBesideItsWriter(t *testing.T) {
 	if err != nil || len(letters) != 1 || string(letters[0].Payload) != "\x00\xff" {
 		t.Errorf("letters: got %v, %v", letters, err)
 	}
-	if size, err := s.Size(t.Context()); err != nil || size != (Size{1, 3, 1}) {
+	if size, err := s.Size(t.Context()); err != nil || size != (Size{1, 4, 1}) {
 		t.Errorf("size: got %v, %v", size, err)
+	}
+	messages, err := s.Messages(t.Context())
+	if want := []Message{{"b", "p", 7}, {"c", "p", 8}, {"b", "q", 7}}; err != nil || !reflect.DeepEqual(messages, want) {
+		t.Errorf("messages: got %v, %v, want %v", messages, err, want)
+	}
+	records, err := s.Records(t.Context(), "firing")
+	if want := []Record{{"p", "f", []byte("{}")}}; err != nil || !reflect.DeepEqual(records, want) {
+		t.Errorf("records: got %v, %v, want %v", records, err, want)
 	}
 	if _, err := s.(*sqliteStore).db.Exec(`DELETE FROM events`); err == nil {
 		t.Error("the checker could change what it checks")

@@ -31,6 +31,19 @@ type Report struct {
 	Requests map[string]Answers `json:"requests"` // by status, or by why there was no answer
 	Findings []Finding          `json:"findings"` // none: the promise was kept
 	Resumed  *Resumed           `json:"resumed,omitempty"`
+	Followed *Followed          `json:"followed,omitempty"` // where that was asked for
+}
+
+// Followed says what came of the stored events.
+type Followed struct {
+	Firings  int `json:"firings"`  // in the store
+	Windows  int `json:"windows"`  // of groups, that were judged
+	Doubtful int `json:"doubtful"` // of these: what came late may or may not have counted
+	Told     int `json:"told"`     // requests that told of a firing, answered with 200
+	Posted   int `json:"posted"`   // requests that brought events, answered with 200
+	Again    int `json:"again"`    // events that were posted more than once
+	Filed    int `json:"filed"`    // events in files
+	Unmoved  int `json:"unmoved"`  // requests that were answered otherwise, or not at all
 }
 
 // Answers are those of one kind.
@@ -64,6 +77,14 @@ const (
 	Query      = "query"
 	Queue      = "queue"
 	Unsettled  = "unsettled"
+	Firings    = "firings"
+	Notices    = "notices"
+	Told       = "told"
+	Signed     = "signed"
+	Forwarded  = "forwarded"
+	Order      = "order"
+	Twice      = "twice"
+	Files      = "files"
 )
 
 const mostExamples = 5

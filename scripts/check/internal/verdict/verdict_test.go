@@ -16,6 +16,7 @@ import (
 
 // held is a store that a test has made up.
 type held struct {
+	stored.Store
 	events  []stored.Event
 	letters []stored.Letter
 	journal map[string]stored.Entry
