@@ -1,29 +1,22 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"net/http"
 	"net/url"
 	"os"
 	"slices"
 	"strings"
-
-	"github.com/maidian/maidian/services/allinone"
-	"github.com/maidian/maidian/services/allinone/internal/ask"
 )
 
-// deadLetters asks the query service, which any holder of the admin key may.
 type deadLetters struct {
-	client  ask.Client
-	project string
-	filter  map[string]string
-	dry     bool
-	reason  string
-	by      string
+	admin
+	filter map[string]string
+	dry    bool
+	reason string
+	by     string
 }
 
 // letterFilters are what letters can be found by, as the query service calls it.
@@ -37,19 +30,12 @@ have, so twice is once; discard deletes them, and discards lists by whom, when a
 `
 
 func deadLettersCommand(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet("dead-letters", flag.ContinueOnError)
 	d := deadLetters{filter: map[string]string{}}
-	flags.StringVar(&d.client.URL, "query", "http://"+allinone.DefaultQueryListen, "`address` of the query service")
-	flags.StringVar(&d.client.Key, "key", cmp.Or(os.Getenv("QUERY_ADMIN_KEY"), allinone.DemoAdminKey), "admin key")
-	flags.StringVar(&d.project, "project", "*", "project; * is all, and those too broken to tell whose they are")
+	flags := d.flags("dead-letters", deadLettersUsage, "*", "project; * is all, and those too broken to tell whose they are")
 	flags.Func("filter", "`name=value`, may be given several times: "+strings.Join(letterFilters, ", "), d.addFilter)
 	flags.BoolVar(&d.dry, "dry-run", false, "change nothing, say what would become of the letters")
 	flags.StringVar(&d.reason, "reason", "", "with discard: `why`")
 	flags.StringVar(&d.by, "by", os.Getenv("USER"), "with discard: `who` wants it")
-	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), deadLettersUsage)
-		flags.PrintDefaults()
-	}
 	if err := parse(flags, args, anyWords); err != nil {
 		return err
 	}
@@ -74,37 +60,15 @@ func (d *deadLetters) addFilter(text string) error {
 	return nil
 }
 
-// path is a route about the project's letters.
-func (d *deadLetters) path(route string) string {
-	return "/api/v1/admin/projects/" + url.PathEscape(d.project) + route
-}
-
-// pages asks for a list page by page; show reads one and returns where the next begins.
-func (d *deadLetters) pages(ctx context.Context, route string, show func(page json.RawMessage) (next *string, err error)) error {
-	query := url.Values{}
-	if route == "/dead-letters" {
-		for name, value := range d.filter {
-			query.Set(name, value)
-		}
-	}
-	for {
-		var page json.RawMessage
-		if err := d.client.Do(ctx, http.MethodGet, d.path(route)+"?"+query.Encode(), nil, &page); err != nil {
-			return err
-		}
-		next, err := show(page)
-		if err != nil || next == nil {
-			return err
-		}
-		query.Set("cursor", *next)
-	}
-}
-
 func (d *deadLetters) list(ctx context.Context, words []string) error {
 	if len(words) > 0 {
 		return &usageError{"list takes no ids: show ID shows one, -filter chooses"}
 	}
-	return d.pages(ctx, "/dead-letters", func(text json.RawMessage) (*string, error) {
+	query := url.Values{}
+	for name, value := range d.filter {
+		query.Set(name, value)
+	}
+	return d.pages(ctx, "/dead-letters", query, func(text json.RawMessage) (*string, error) {
 		var page struct {
 			Letters []struct {
 				ID       string `json:"id"`
@@ -140,14 +104,7 @@ func (d *deadLetters) show(ctx context.Context, ids []string) error {
 	if len(ids) != 1 {
 		return &usageError{"show needs the id of one letter"}
 	}
-	var letter map[string]any
-	if err := d.client.Do(ctx, http.MethodGet, d.path("/dead-letters/")+url.PathEscape(ids[0]), nil, &letter); err != nil {
-		return err
-	}
-	out := json.NewEncoder(os.Stdout)
-	out.SetIndent("", "  ")
-	out.SetEscapeHTML(false)
-	return out.Encode(letter)
+	return d.print(ctx, "/dead-letters/"+url.PathEscape(ids[0]))
 }
 
 func (d *deadLetters) replay(ctx context.Context, ids []string) error {
@@ -215,7 +172,7 @@ func (d *deadLetters) discards(ctx context.Context, words []string) error {
 	if len(words)+len(d.filter) > 0 {
 		return &usageError{"discards lists all of them, without ids and -filter"}
 	}
-	return d.pages(ctx, "/discards", func(text json.RawMessage) (*string, error) {
+	return d.pages(ctx, "/discards", url.Values{}, func(text json.RawMessage) (*string, error) {
 		var page struct {
 			Discards []struct {
 				ID      string `json:"id"`

@@ -33,7 +33,7 @@ func commands() []command {
 		{"import", "FILE", "send a CSV or NDJSON file's rows as events", importFile},
 		{"account", "", "print what became of all events that came in", account},
 		{"dead-letters", "list|show|replay|discard|discards", "look after events that cannot be stored as they are", deadLettersCommand},
-		{"forward", "list|show|apply|delete|replay|letters", "look after the systems that events are forwarded to", forwardCommand},
+		{"forward", "list|show|apply|delete|resume|replay|letters", "look after the systems that events are forwarded to", forwardCommand},
 		{"rules", "check|apply FILE", "bring a file of alert rules to a project", rulesCommand},
 		{"segments", "verify|rebuild", "look after the columns that closed days are kept in", segmentsCommand},
 		{"simulate", "", "send made-up visitors to a running system", simulate},

@@ -1,28 +1,23 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"net/http"
-	"net/url"
 	"os"
 	"time"
 
 	"github.com/maidian/maidian/pkg/calendar"
 	"github.com/maidian/maidian/pkg/rule"
 	"github.com/maidian/maidian/services/allinone"
-	"github.com/maidian/maidian/services/allinone/internal/ask"
 )
 
 // ruleFile brings a file of rules, such as one in Git, to the query service.
 type ruleFile struct {
-	client  ask.Client
-	project string
-	prune   bool
+	admin
+	prune bool
 }
 
 const rulesUsage = `Usage: maidian rules [flags] check FILE | apply FILE
@@ -34,16 +29,9 @@ is the same go on as they are.
 `
 
 func rulesCommand(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet("rules", flag.ContinueOnError)
 	var f ruleFile
-	flags.StringVar(&f.client.URL, "query", "http://"+allinone.DefaultQueryListen, "`address` of the query service")
-	flags.StringVar(&f.client.Key, "key", cmp.Or(os.Getenv("QUERY_ADMIN_KEY"), allinone.DemoAdminKey), "admin key")
-	flags.StringVar(&f.project, "project", "demo", "project")
+	flags := f.flags("rules", rulesUsage, allinone.DemoProject, "project")
 	flags.BoolVar(&f.prune, "prune", false, "with apply: delete the rules that the file does not have")
-	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), rulesUsage)
-		flags.PrintDefaults()
-	}
 	if err := parse(flags, args, 2); err != nil {
 		return err
 	}
@@ -95,10 +83,6 @@ func (f *ruleFile) check(_ context.Context, all []definition) error {
 	return nil
 }
 
-func (f *ruleFile) path(id string) string {
-	return "/api/v1/admin/projects/" + url.PathEscape(f.project) + "/rules" + id
-}
-
 func (f *ruleFile) apply(ctx context.Context, all []definition) error {
 	left, err := f.there(ctx)
 	if err != nil {
@@ -116,7 +100,7 @@ func (f *ruleFile) apply(ctx context.Context, all []definition) error {
 			break
 		}
 		var gone any
-		if err := f.client.Do(ctx, http.MethodDelete, f.path("/"+id), nil, &gone); err != nil {
+		if err := f.client.Do(ctx, http.MethodDelete, f.path("/rules/"+id), nil, &gone); err != nil {
 			return err
 		}
 		deleted++
@@ -130,7 +114,7 @@ func (f *ruleFile) there(ctx context.Context) (map[string]bool, error) {
 	var listed struct {
 		Rules []struct{ Definition struct{ ID string } }
 	}
-	if err := f.client.Do(ctx, http.MethodGet, f.path(""), nil, &listed); err != nil {
+	if err := f.client.Do(ctx, http.MethodGet, f.path("/rules"), nil, &listed); err != nil {
 		return nil, err
 	}
 	ids := map[string]bool{}
@@ -143,5 +127,5 @@ func (f *ruleFile) there(ctx context.Context) (map[string]bool, error) {
 // put leaves the definition's text as it is: a rule whose text changes begins anew.
 func (f *ruleFile) put(ctx context.Context, d definition) error {
 	var kept any
-	return f.client.Do(ctx, http.MethodPut, f.path("/"+d.id), json.RawMessage(d.text), &kept)
+	return f.client.Do(ctx, http.MethodPut, f.path("/rules/"+d.id), json.RawMessage(d.text), &kept)
 }
