@@ -13,13 +13,24 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/maidian/maidian/pkg/proc"
 	"github.com/maidian/maidian/pkg/testenv"
 	"github.com/maidian/maidian/services/allinone"
+	"github.com/maidian/maidian/services/consumer"
 )
 
 var sharedRabbit testenv.SharedRabbit
 
+// asConsumer makes the test binary a consumer: a process of its own, which a test can kill.
+const asConsumer = "MAIDIAN_TEST_AS_CONSUMER"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(asConsumer) != "" {
+		var cfg consumer.Config
+		os.Exit(proc.Main("consumer", &cfg, func(ctx context.Context, p *proc.Process) error {
+			return consumer.Run(ctx, &cfg, p)
+		}))
+	}
 	code := m.Run()
 	sharedRabbit.Close()
 	os.Exit(code)

@@ -274,10 +274,34 @@ func (w *work) snapshot(ctx context.Context) error {
 	w.kept.drop(ctx, old)
 	w.changed, w.snapped, w.snapping = false, time.Now(), time.Since(began)
 	w.metrics.state.WithLabelValues(w.project).Set(float64(size))
-	for name, n := range w.rules.Crowded() {
-		w.metrics.crowded.WithLabelValues(w.project, name).Set(float64(n))
+	return w.tellHealth(ctx)
+}
+
+// tellHealth says how the rules are, to people and to the API.
+func (w *work) tellHealth(ctx context.Context) error {
+	status := w.rules.Status(event.TimeOf(w.now()))
+	for name, h := range status.Rules {
+		if h.Crowded > 0 {
+			w.metrics.crowded.WithLabelValues(w.project, name).Set(float64(h.Crowded))
+		}
 	}
-	return nil
+	data, err := json.Marshal(status)
+	if err != nil {
+		return err
+	}
+	r, err := w.store.Record(ctx, rule.StatusKind, w.project, rule.StatusID)
+	write := w.store.UpdateRecord
+	if errors.Is(err, store.ErrNotFound) {
+		r, write, err = &store.Record{Kind: rule.StatusKind, Project: w.project, ID: rule.StatusID}, w.store.CreateRecord, nil
+	}
+	if err == nil {
+		r.Data = data
+		err = write(ctx, *r)
+	}
+	if errors.Is(err, store.ErrConflict) {
+		return errLost
+	}
+	return err
 }
 
 // mostInRoot is how many firings stand in the root itself.
