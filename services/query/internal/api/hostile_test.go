@@ -147,10 +147,10 @@ func has(schema *openapi3.Schema, value string) bool {
 	if value == "null" || value == `""` || value == `[null]` || json.Unmarshal([]byte(value), &v) != nil {
 		return true
 	}
-	if _, isNumber := v.(float64); isNumber && schema.VisitJSON(fmt.Sprint(v)) == nil {
+	if _, isNumber := v.(float64); isNumber && schema.VisitJSON(fmt.Sprint(v), openapi3.FailFast()) == nil {
 		return true
 	}
-	return schema.VisitJSON(v) == nil
+	return schema.VisitJSON(v, openapi3.FailFast()) == nil // without it most of the time goes into wording mistakes nobody reads
 }
 
 // wrongQueries is each query parameter with texts of all sorts.
