@@ -3,6 +3,7 @@
 package httpx
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/maidian/maidian/pkg/fault"
 	"github.com/maidian/maidian/pkg/proc"
+	"github.com/maidian/maidian/pkg/trace"
 )
 
 // Options of a service's engine.
@@ -42,6 +45,9 @@ func New(p *proc.Process, o Options) (*gin.Engine, error) {
 		return nil, fmt.Errorf("trusted proxies %v: %w", o.TrustedProxies, err)
 	}
 	e.Use(requestID, measure(p.Metrics, o.Subsystem))
+	if p.Trace != nil {
+		e.Use(traced(p.Trace))
+	}
 	e.Use(o.Middleware...)
 	e.Use(recovered(p.Log))
 	e.NoRoute(func(c *gin.Context) {
@@ -99,6 +105,30 @@ func measure(registry prometheus.Registerer, subsystem string) gin.HandlerFunc {
 		if code := c.GetString(codeKey); code != "" {
 			refused.WithLabelValues(code).Inc()
 		}
+	}
+}
+
+// traced makes a span of each request but those of probes, and of those that
+// no route takes: their names would be strangers' words.
+func traced(tracer *trace.Tracer) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		route := c.FullPath()
+		if !strings.HasPrefix(route, "/api/") || route == "/api/health" {
+			return
+		}
+		ctx, span := tracer.Request(c.Request, route)
+		c.Request = c.Request.WithContext(ctx)
+		span.Note("http.route", route)
+		span.Note("maidian.request_id", c.Writer.Header().Get(RequestID))
+		defer func() {
+			span.Count("http.response.status_code", c.Writer.Status())
+			var err error
+			if c.Writer.Status() >= http.StatusInternalServerError {
+				err = errors.New(cmp.Or(c.GetString(codeKey), http.StatusText(c.Writer.Status())))
+			}
+			span.End(err)
+		}()
+		c.Next()
 	}
 }
 

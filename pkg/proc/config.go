@@ -152,7 +152,8 @@ func Names(config any) []string {
 
 // Unknown lists variables of the environment that begin with one of config's
 // prefixes (the part of its names before the first "_") and that config does
-// not know: most often misspelt. Kubernetes' service links are not among them.
+// not know: most often misspelt. Kubernetes' service links are not among them,
+// nor what OpenTelemetry reads by itself.
 func Unknown(config any, environ []string) []string {
 	known, prefixes := map[string]bool{}, map[string]bool{}
 	for _, name := range Names(config) {
@@ -164,7 +165,7 @@ func Unknown(config any, environ []string) []string {
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
 		prefix, _, ok := strings.Cut(name, "_")
-		if ok && prefixes[prefix+"_"] && !known[name] && !serviceLink(name, value) {
+		if ok && prefixes[prefix+"_"] && !known[name] && prefix != "OTEL" && !serviceLink(name, value) {
 			unknown = append(unknown, name)
 		}
 	}

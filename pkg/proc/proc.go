@@ -11,6 +11,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+
+	"github.com/maidian/maidian/pkg/trace"
 )
 
 // Options are the settings that every service has.
@@ -22,6 +24,8 @@ type Options struct {
 	HeaderTimeout  time.Duration `envconfig:"HTTP_HEADER_TIMEOUT" default:"5s" desc:"longest time a request's header may take"`
 	RequestTimeout time.Duration `envconfig:"HTTP_REQUEST_TIMEOUT" default:"30s" desc:"longest time a whole request may take to come, where nothing shorter is set"`
 	IdleTimeout    time.Duration `envconfig:"HTTP_IDLE_TIMEOUT" default:"2m" desc:"how long a connection may wait for its next request"`
+
+	Trace trace.Config
 }
 
 // Validate checks the options.
@@ -36,7 +40,7 @@ func (o *Options) Validate() (err error) {
 		err = errors.Join(err, fmt.Errorf("HTTP_HEADER_TIMEOUT, HTTP_REQUEST_TIMEOUT and HTTP_IDLE_TIMEOUT must be 0 (as by default) or more, got %s, %s and %s",
 			o.HeaderTimeout, o.RequestTimeout, o.IdleTimeout))
 	}
-	return err
+	return errors.Join(err, o.Trace.Validate())
 }
 
 // Process is one running service. Several can share a program.
@@ -44,6 +48,7 @@ type Process struct {
 	Name    string
 	Log     *zap.Logger
 	Metrics *prometheus.Registry
+	Trace   *trace.Tracer // nil: off; there once Run has begun
 
 	options Options
 	group   sync.WaitGroup
@@ -116,7 +121,10 @@ func (p *Process) Go(name string, f func(ctx context.Context) error) {
 func (p *Process) Run(ctx context.Context, run func(ctx context.Context, p *Process) error) error {
 	p.ctx, p.fail = context.WithCancelCause(ctx)
 	defer p.fail(nil)
-	err := run(p.ctx, p)
+	err := p.openTrace()
+	if err == nil {
+		err = run(p.ctx, p)
+	}
 	if err == nil {
 		<-p.ctx.Done()
 		if cause := context.Cause(p.ctx); ctx.Err() == nil {
@@ -126,6 +134,26 @@ func (p *Process) Run(ctx context.Context, run func(ctx context.Context, p *Proc
 	p.fail(err)
 	return errors.Join(err, p.shutdown())
 }
+
+// openTrace is the first thing done, so that what others do at the end is traced too.
+func (p *Process) openTrace() (err error) {
+	p.Trace, err = trace.Open(p.ctx, "maidian-"+p.Name, Version(), p.options.Trace, p.Log)
+	if p.Trace == nil {
+		return err
+	}
+	p.OnStop("traces", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, lastTraces)
+		defer cancel()
+		if err := p.Trace.Close(ctx); err != nil {
+			p.Log.Warn("the last traces were not sent", zap.Error(err))
+		}
+		return nil
+	})
+	return nil
+}
+
+// lastTraces is how long a stop may wait for the OpenTelemetry collector.
+const lastTraces = 2 * time.Second
 
 func (p *Process) shutdown() (err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), p.options.Drain)

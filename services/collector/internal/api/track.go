@@ -119,7 +119,7 @@ func (a *API) accept(c *gin.Context, holder *access.Holder, request *event.Reque
 	now := time.Now()
 	a.Rate.Take(holder.Key.ID, len(request.Events), now)
 	header := c.Request.Header
-	return a.Intake.Accept(&enrich.Visit{
+	return a.Intake.Accept(c.Request.Context(), &enrich.Visit{
 		Project:    holder.Project.ID,
 		Key:        holder.Key.ID,
 		Currency:   holder.Project.Currency,

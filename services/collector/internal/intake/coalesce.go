@@ -11,6 +11,7 @@ import (
 	"github.com/maidian/maidian/pkg/bus"
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/fault"
+	"github.com/maidian/maidian/pkg/trace"
 )
 
 // Limits of the coalescer.
@@ -57,6 +58,7 @@ type batch struct {
 	sources  []event.Source
 	events   int
 	requests int
+	callers  []trace.Span // of those that are traced
 	begun    time.Time
 
 	settled chan struct{} // closed once err is final
@@ -75,8 +77,8 @@ func newCoalescer(p bus.Publisher, limits Limits, counts *counts) *Coalescer {
 // Publish returns nil once every line has been confirmed, else
 // fault.Unavailable, no later than the deadline: then some may be stored all
 // the same. ends are the offsets behind each line's newline.
-func (c *Coalescer) Publish(from event.Source, lines []byte, ends []int) error {
-	batches, err := c.enqueue(from, lines, ends)
+func (c *Coalescer) Publish(ctx context.Context, from event.Source, lines []byte, ends []int) error {
+	batches, err := c.enqueue(trace.Of(ctx), from, lines, ends)
 	if err != nil {
 		return err
 	}
@@ -87,7 +89,7 @@ func (c *Coalescer) Publish(from event.Source, lines []byte, ends []int) error {
 	return unavailable(err)
 }
 
-func (c *Coalescer) enqueue(source event.Source, lines []byte, ends []int) ([]*batch, error) {
+func (c *Coalescer) enqueue(caller trace.Span, source event.Source, lines []byte, ends []int) ([]*batch, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -103,6 +105,9 @@ func (c *Coalescer) enqueue(source event.Source, lines []byte, ends []int) ([]*b
 		b.body = append(b.body, lines[from:to]...)
 		b.add(source, n)
 		b.requests++
+		if caller.Recorded() {
+			b.callers = append(b.callers, caller)
+		}
 		c.waiting += to - from
 		joined = append(joined, b)
 		start, from = start+n, to
@@ -167,7 +172,11 @@ func (c *Coalescer) dispatch() {
 func (c *Coalescer) publish(b *batch) {
 	ctx, cancel := context.WithDeadline(context.Background(), b.begun.Add(c.limits.Deadline))
 	defer cancel()
-	err := c.send(ctx, b)
+	ctx, span := trace.Publish(ctx, "publish message", b.callers)
+	span.Count("maidian.events", b.events)
+	span.Count("maidian.requests", b.requests)
+	err := c.send(ctx, b, span.Parent())
+	span.End(err)
 	c.counts.published(b, err)
 	c.settle(b, err)
 
@@ -181,14 +190,14 @@ func (c *Coalescer) publish(b *batch) {
 	c.dispatch()
 }
 
-func (c *Coalescer) send(ctx context.Context, b *batch) error {
+func (c *Coalescer) send(ctx context.Context, b *batch, traceparent string) error {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return err
 	}
 	name := id.String()
 	header := event.AppendHeader(make([]byte, 0, headerRoom), event.Header{Version: event.Version, BatchID: name, Events: b.events, Sources: b.sources})
-	return c.publisher.Publish(ctx, bus.Message{ID: name, Body: b.behind(header)})
+	return c.publisher.Publish(ctx, bus.Message{ID: name, Body: b.behind(header), Trace: traceparent})
 }
 
 // behind is the message: a header and the lines.

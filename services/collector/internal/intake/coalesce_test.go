@@ -116,7 +116,7 @@ func TestAnIdleCoalescerPublishesAtOnce(t *testing.T) {
 		c := coalescer(b, nil)
 		begun := time.Now()
 		l := linesOf("r", 20, 0)
-		if err := c.Publish(someone, l.bytes, l.ends); err != nil {
+		if err := c.Publish(t.Context(), someone, l.bytes, l.ends); err != nil {
 			t.Fatal(err)
 		}
 		if waited := time.Since(begun); waited != 0 || len(b.messages) != 1 {
@@ -133,7 +133,7 @@ func TestRequestsShareMessagesWhileConfirmsAreOutstanding(t *testing.T) {
 		for i := range 200 {
 			requests.Go(func() {
 				l := linesOf(fmt.Sprint(i), 20, 0)
-				if err := c.Publish(someone, l.bytes, l.ends); err != nil {
+				if err := c.Publish(t.Context(), someone, l.bytes, l.ends); err != nil {
 					t.Error(err)
 				}
 			})
@@ -169,7 +169,7 @@ func TestALargeRequestIsSplitAndConfirmedAsAWhole(t *testing.T) {
 			}}
 			c := coalescer(b, nil)
 			l := linesOf("r", test.events, test.padding)
-			err := c.Publish(someone, l.bytes, l.ends)
+			err := c.Publish(t.Context(), someone, l.bytes, l.ends)
 			if (err != nil) != (test.refused > 0) || err != nil && fault.KindOf(err) != fault.Unavailable {
 				t.Errorf("got %v", err)
 			}
@@ -190,7 +190,7 @@ func TestABlockedBrokerIsAnsweredAtTheDeadline(t *testing.T) {
 		for i := range 300 { // some in flight, some in full messages, some in the open one
 			requests.Go(func() {
 				l := linesOf(fmt.Sprint(i), 20, 0)
-				if err := c.Publish(someone, l.bytes, l.ends); fault.KindOf(err) != fault.Unavailable {
+				if err := c.Publish(t.Context(), someone, l.bytes, l.ends); fault.KindOf(err) != fault.Unavailable {
 					t.Errorf("got %v", err)
 				}
 				if waited := time.Since(begun); waited != wide.Deadline {
@@ -208,7 +208,7 @@ func TestAPublisherThatNeverReturnsIsNotWaitedFor(t *testing.T) {
 	b := &broker{blocked: true} // outside synctest: its goroutine stays for ever
 	c := coalescer(b, func(l *Limits) { l.Deadline = 20 * time.Millisecond })
 	l := linesOf("r", 1, 0)
-	if err := c.Publish(someone, l.bytes, l.ends); fault.KindOf(err) != fault.Unavailable {
+	if err := c.Publish(t.Context(), someone, l.bytes, l.ends); fault.KindOf(err) != fault.Unavailable {
 		t.Errorf("got %v", err)
 	}
 }
@@ -223,7 +223,7 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 			requests.Go(func() {
 				l := linesOf(fmt.Sprint(i), 1, 10_000)
 				begun := time.Now()
-				if err := c.Publish(someone, l.bytes, l.ends); err != nil {
+				if err := c.Publish(t.Context(), someone, l.bytes, l.ends); err != nil {
 					refused++
 					if time.Since(begun) != 0 {
 						t.Error("refused late")
@@ -237,7 +237,7 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 			t.Errorf("%d confirmed, %d refused", len(ids), refused)
 		}
 		l := linesOf("later", 1, 10_000)
-		if err := c.Publish(someone, l.bytes, l.ends); err != nil {
+		if err := c.Publish(t.Context(), someone, l.bytes, l.ends); err != nil {
 			t.Errorf("once confirmed there is room again: %v", err)
 		}
 	})
@@ -251,7 +251,7 @@ func TestNeverMoreInFlightThanAllowed(t *testing.T) {
 		for i := range 500 {
 			requests.Go(func() {
 				l := linesOf(fmt.Sprint(i), 10, 0)
-				if err := c.Publish(someone, l.bytes, l.ends); err != nil {
+				if err := c.Publish(t.Context(), someone, l.bytes, l.ends); err != nil {
 					t.Error(err)
 				}
 			})
@@ -271,7 +271,7 @@ func TestCloseWaitsForWhatWasTakenIn(t *testing.T) {
 		for i := range 20 {
 			requests.Go(func() {
 				l := linesOf(fmt.Sprint(i), 1, 0)
-				if err := c.Publish(someone, l.bytes, l.ends); err != nil {
+				if err := c.Publish(t.Context(), someone, l.bytes, l.ends); err != nil {
 					t.Error(err)
 				}
 			})
@@ -284,7 +284,7 @@ func TestCloseWaitsForWhatWasTakenIn(t *testing.T) {
 			t.Errorf("closed with %d of 20 confirmed", len(ids))
 		}
 		l := linesOf("late", 1, 0)
-		if err := c.Publish(someone, l.bytes, l.ends); fault.KindOf(err) != fault.Unavailable {
+		if err := c.Publish(t.Context(), someone, l.bytes, l.ends); fault.KindOf(err) != fault.Unavailable {
 			t.Errorf("after Close: %v", err)
 		}
 		requests.Wait()
@@ -300,7 +300,7 @@ func TestCloseGivesUpWithItsContext(t *testing.T) {
 		c := coalescer(b, nil)
 		go func() {
 			l := linesOf("r", 1, 0)
-			c.Publish(someone, l.bytes, l.ends)
+			c.Publish(t.Context(), someone, l.bytes, l.ends)
 		}()
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
@@ -339,7 +339,7 @@ func TestConfirmedMeansStoredOnce(t *testing.T) {
 					time.Sleep(time.Duration(roll(2000)) * time.Millisecond)
 					n := 1 + roll(120)
 					l := linesOf(fmt.Sprint(i), n, roll(500))
-					if c.Publish(someone, l.bytes, l.ends) == nil {
+					if c.Publish(t.Context(), someone, l.bytes, l.ends) == nil {
 						mu.Lock()
 						defer mu.Unlock()
 						confirmed[fmt.Sprint(i)] = n

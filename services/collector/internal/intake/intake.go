@@ -3,6 +3,7 @@
 package intake
 
 import (
+	"context"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,8 +38,9 @@ type Answer struct {
 func (in *Intake) Ready() error { return in.coalescer.Ready() }
 
 // Accept returns once the broker has confirmed every good event, or with
-// fault.Unavailable: then nothing of the request counts as accepted.
-func (in *Intake) Accept(v *enrich.Visit, events []event.Parsed) (Answer, error) {
+// fault.Unavailable: then nothing of the request counts as accepted. It does
+// not end with ctx, which is asked only for the request's trace.
+func (in *Intake) Accept(ctx context.Context, v *enrich.Visit, events []event.Parsed) (Answer, error) {
 	answer := Answer{Errors: []event.Problem{}}
 	lines := buffers.Get().(*encoded)
 	defer lines.free()
@@ -54,7 +56,7 @@ func (in *Intake) Accept(v *enrich.Visit, events []event.Parsed) (Answer, error)
 	}
 	from := event.Source{Project: v.Project, Key: v.Key, Hour: v.ReceivedAt.Hour(), Events: len(lines.ends)}
 	if from.Events > 0 {
-		if err := in.coalescer.Publish(from, lines.bytes, lines.ends); err != nil {
+		if err := in.coalescer.Publish(ctx, from, lines.bytes, lines.ends); err != nil {
 			return Answer{}, err
 		}
 		answer.Accepted = from.Events

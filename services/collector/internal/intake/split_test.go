@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/trace"
 )
 
 // FuzzSplit makes messages of requests of any sizes, within any limits: each
@@ -34,7 +35,7 @@ func FuzzSplit(f *testing.F) {
 		c := newCoalescer(b, limits, newCounts(prometheus.NewRegistry()))
 		var waiting []*batch
 		for _, r := range requests {
-			joined, err := c.enqueue(r.source, r.lines.bytes, r.lines.ends)
+			joined, err := c.enqueue(trace.Span{}, r.source, r.lines.bytes, r.lines.ends)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -71,7 +71,7 @@ func TestAMessageNamesTheSourcesOfItsEvents(t *testing.T) {
 			go func() {
 				l := linesOf(fmt.Sprint("r", i), 2, 100)
 				from := event.Source{Project: "p", Key: fmt.Sprint("k", i%7), Hour: 490896}
-				if err := c.Publish(from, l.bytes, l.ends); err != nil {
+				if err := c.Publish(t.Context(), from, l.bytes, l.ends); err != nil {
 					t.Error(err)
 				}
 			}()

@@ -11,6 +11,7 @@ import (
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/fault"
 	"github.com/maidian/maidian/pkg/store"
+	"github.com/maidian/maidian/pkg/trace"
 )
 
 // patience is how often an insert that fails for no known reason is tried
@@ -119,6 +120,7 @@ func (d *Deliverer) tryInsert(ctx context.Context, events []event.Event, insert 
 	}()
 	d.metrics.batch.Observe(float64(len(events)))
 	err = d.timed(ctx, "insert", func(ctx context.Context) (err error) {
+		trace.Of(ctx).Count("maidian.events", len(events))
 		outcomes, err = insert(ctx, events)
 		return err
 	})

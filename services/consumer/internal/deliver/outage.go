@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/maidian/maidian/pkg/proc"
+	"github.com/maidian/maidian/pkg/trace"
 )
 
 // untilDone calls write until it succeeds or ctx ends. Letters and journal
@@ -27,9 +28,11 @@ func (d *Deliverer) untilDone(ctx context.Context, what string, write func(conte
 	}
 }
 
-func (d *Deliverer) timed(ctx context.Context, what string, write func(context.Context) error) error {
+func (d *Deliverer) timed(ctx context.Context, what string, write func(context.Context) error) (err error) {
+	ctx, span := trace.Step(ctx, what)
 	defer func(start time.Time) {
 		d.metrics.store.WithLabelValues(what).Observe(time.Since(start).Seconds())
+		span.End(err)
 	}(time.Now())
 	ctx, done := outliving(ctx)
 	defer done()

@@ -42,8 +42,8 @@ func (a *API) stream(ctx context.Context, c *gin.Context, project string, r repo
 		return err
 	}
 	defer leave()
-	start := time.Now()
-	defer func() { a.metrics.took("/export", start, err) }()
+	ctx, took := a.metrics.begin(ctx, "/export")
+	defer func() { took(err) }()
 	v, err := a.views.View(ctx, project)
 	if err != nil {
 		return err

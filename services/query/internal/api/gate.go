@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/maidian/maidian/pkg/fault"
+	"github.com/maidian/maidian/pkg/trace"
 )
 
 // gate lets a few in at a time, so that heavy queries and exports leave
@@ -35,6 +36,8 @@ func (g *gate) enter(ctx context.Context) (leave func(), err error) {
 	}
 	g.waiting.Add(1)
 	defer g.waiting.Add(-1)
+	_, span := trace.Step(ctx, "wait for other "+g.what)
+	defer span.End(nil)
 	select {
 	case g.slots <- struct{}{}:
 		return leave, nil

@@ -1,9 +1,12 @@
 package api
 
 import (
+	"context"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/maidian/maidian/pkg/trace"
 )
 
 // metrics are the figures that a person on call looks at.
@@ -40,10 +43,16 @@ func (m *metrics) watch(registry prometheus.Registerer, gates ...*gate) {
 	}
 }
 
-func (m *metrics) took(report string, since time.Time, err error) {
-	outcome := "ok"
-	if err != nil {
-		outcome = "error"
+// begin is the start of a report; what it returns is called at the end.
+func (m *metrics) begin(ctx context.Context, report string) (context.Context, func(err error)) {
+	start := time.Now()
+	ctx, span := trace.Step(ctx, "report "+report)
+	return ctx, func(err error) {
+		outcome := "ok"
+		if err != nil {
+			outcome = "error"
+		}
+		m.seconds.WithLabelValues(report, outcome).Observe(time.Since(start).Seconds())
+		span.End(err)
 	}
-	m.seconds.WithLabelValues(report, outcome).Observe(time.Since(since).Seconds())
 }

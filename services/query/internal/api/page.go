@@ -8,7 +8,6 @@ import (
 	"html/template"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -95,13 +94,14 @@ func (a *API) fillPage(ctx context.Context, project string, r report.SummaryRequ
 		return nil, err
 	}
 	defer leave()
-	start := time.Now()
+	ctx, took := a.metrics.begin(ctx, "/report")
 	v, err := a.views.View(ctx, project)
 	if err != nil {
+		took(err)
 		return nil, err
 	}
 	summary, days, err := pageReports(ctx, v, r)
-	a.metrics.took("/report", start, err)
+	took(err)
 	if err != nil {
 		return nil, err
 	}

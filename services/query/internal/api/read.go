@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -120,13 +119,14 @@ func (a *API) answer(ctx context.Context, r read, project string, query any, run
 		return nil, err
 	}
 	defer leave()
-	start := time.Now()
+	ctx, took := a.metrics.begin(ctx, r.path)
 	v, err := a.views.View(ctx, project)
 	if err != nil {
+		took(err)
 		return nil, err
 	}
 	answer, err := run(ctx, v)
-	a.metrics.took(r.path, start, err)
+	took(err)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func (a *API) fail(c *gin.Context, err error) {
 type freshness struct {
 	NewestEventAt event.Time `json:"newest_event_at"` // null when there is none
 	AsOf          event.Time `json:"as_of"`
-	LagSeconds    float64    `json:"lag_seconds"` // from as_of until the answer
+	LagSeconds    float64    `json:"lag_seconds"`            // from as_of until the answer
 	RetainedFrom  event.Time `json:"retained_from,omitzero"` // what happened before is not kept any more
 }
 
