@@ -356,3 +356,42 @@ func TestAFeedThatIsAwayReadsByItself(t *testing.T) {
 		}
 	}
 }
+
+// TestAFirstLookMayFindMoreThanIsPutAside begins when more has come in one
+// overlap than one look takes: it must come to an end, and nothing may be missing.
+func TestAFirstLookMayFindMoreThanIsPutAside(t *testing.T) {
+	j := &journal{}
+	now := time.UnixMilli(1767225600000)
+	s := NewShared(j, time.Minute, 100*time.Millisecond, func() time.Time { return now })
+	for i := range 5 {
+		j.write("a", fmt.Sprint(i), event.TimeOf(now.Add(time.Duration(i-10)*time.Second)), mostAside)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	got, f := 0, s.Feed("a", At(event.TimeOf(now.Add(-time.Minute))))
+	for range 6 {
+		entries, err := nextOf(ctx, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got += len(entries)
+	}
+	if got != 5 {
+		t.Errorf("got %d entries, want 5", got)
+	}
+}
+
+// nextOf gives up with ctx: a look at a journal in memory does not ask it.
+func nextOf(ctx context.Context, f *Feed) (entries []store.Batch, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		entries, err = f.Next(ctx, 1000)
+	}()
+	select {
+	case <-done:
+		return entries, err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}

@@ -26,8 +26,9 @@ type Shared struct {
 	feed   *Feed
 	looked time.Time
 
-	tails sync.Mutex
-	of    map[string]map[*tail]struct{} // by project
+	tails    sync.Mutex
+	of       map[string]map[*tail]struct{} // by project
+	received event.Time
 }
 
 // tail is what is put aside for one feed.
@@ -140,7 +141,7 @@ func (s *Shared) look(ctx context.Context) error {
 		if now.Sub(s.looked) < s.every {
 			return nil
 		}
-		if s.feed == nil || now.Sub(s.looked) > s.overlap/deepEvery { // nobody has asked for long
+		if s.feed == nil || !s.feed.within && now.Sub(s.looked) > s.overlap/deepEvery { // nobody has asked for long
 			s.feed = New(s.journal, At(event.TimeOf(now.Add(-s.overlap))), s.overlap)
 			s.feed.now = s.now
 		}
@@ -161,6 +162,7 @@ func (s *Shared) putAside(entries []store.Batch) {
 	s.tails.Lock()
 	defer s.tails.Unlock()
 	for i := range entries {
+		s.received = max(s.received, entries[i].ReceivedAt)
 		for t := range s.of[entries[i].Project] {
 			if t.overflow = t.overflow || len(t.entries) == mostAside; !t.overflow {
 				t.entries = append(t.entries, entries[i])
@@ -178,4 +180,11 @@ func (s *Shared) settle() {
 			t.newest, t.looked = s.feed.newest, s.looked
 		}
 	}
+}
+
+// Received is when the newest that is stored, of any project, was received; 0 while nothing was seen.
+func (s *Shared) Received() event.Time {
+	s.tails.Lock()
+	defer s.tails.Unlock()
+	return s.received
 }
