@@ -26,6 +26,7 @@ import (
 	"github.com/maidian/maidian/services/query/internal/columns"
 	"github.com/maidian/maidian/services/query/internal/erase"
 	"github.com/maidian/maidian/services/query/internal/follow"
+	"github.com/maidian/maidian/services/query/internal/prune"
 	"github.com/maidian/maidian/services/query/internal/sealed"
 )
 
@@ -49,6 +50,7 @@ type Settings struct {
 	Poll           time.Duration `envconfig:"QUERY_POLL" default:"100ms" desc:"how often the journal is asked for new events"`
 	AccountsEvery  time.Duration `envconfig:"QUERY_ACCOUNTS_EVERY" default:"1m" desc:"how often it is looked whether all accepted events are accounted for, at most"`
 	Secret         secret.Config
+	PruneGrace     time.Duration `envconfig:"QUERY_PRUNE_GRACE" default:"30s" desc:"from hiding days that are kept no longer until deleting them: every replica must have heard of it by then"`
 	TalliesKept    time.Duration `envconfig:"QUERY_TALLIES_KEPT" default:"2160h" desc:"how long what collectors counted in an hour is kept once it adds up; 0: for ever"`
 }
 
@@ -70,6 +72,7 @@ func (s *Settings) Validate() (err error) {
 	wrong(s.Poll > 0 && s.Poll <= 10*time.Second, "QUERY_POLL must be more than 0 and at most 10s, got %s", s.Poll)
 	wrong(s.AccountsEvery > 0, "QUERY_ACCOUNTS_EVERY must be more than 0, got %s", s.AccountsEvery)
 	wrong(s.TalliesKept == 0 || s.TalliesKept >= account.LeastKept, "QUERY_TALLIES_KEPT must be 0 or %s or more, got %s", account.LeastKept, s.TalliesKept)
+	wrong(s.PruneGrace == 0 || s.PruneGrace >= 10*time.Second, "QUERY_PRUNE_GRACE must be 10s or more, got %s", s.PruneGrace)
 	return errors.Join(err, s.Secret.Validate())
 }
 
@@ -119,6 +122,9 @@ func Serve(ctx context.Context, s *Settings, p *proc.Process, deps Deps) (net.Ad
 	eraser := erase.New(deps.Store, shown, p.Log, time.Now, erase.Options{})
 	p.Go("erasures", eraser.Run)
 
+	pruner := prune.New(deps.Store, p.Log, p.Metrics, time.Now, prune.Options{Grace: s.PruneGrace})
+	p.Go("retention", pruner.Run)
+
 	watcher := account.NewWatcher(deps.Store, p.Log, p.Metrics)
 	p.Go("accounts", func(ctx context.Context) error { return watcher.Run(ctx, s.AccountsEvery) })
 	p.Go("tallies", account.NewPruner(deps.Store, s.TalliesKept, p.Log).Run)
@@ -129,6 +135,7 @@ func Serve(ctx context.Context, s *Settings, p *proc.Process, deps Deps) (net.Ad
 		return nil, err
 	}
 	administration.SealWith(secrets)
+	administration.PruneWith(pruner)
 
 	h, err := api.New(p, shown, keys, administration, s.api(deps))
 	if err != nil {

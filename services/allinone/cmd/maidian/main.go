@@ -35,6 +35,7 @@ func commands() []command {
 		{"dead-letters", "list|show|replay|discard|discards", "look after events that cannot be stored as they are", deadLettersCommand},
 		{"forward", "list|show|apply|delete|resume|replay|letters", "look after the systems that events are forwarded to", forwardCommand},
 		{"rules", "check|apply FILE", "bring a file of alert rules to a project", rulesCommand},
+		{"prune", "-older-than 400d", "delete what is older than so many days", pruneCommand},
 		{"segments", "verify|rebuild", "look after the columns that closed days are kept in", segmentsCommand},
 		{"simulate", "", "send made-up visitors to a running system", simulate},
 		{"demo", "", "start, import a shop's events, print its funnel, retention and pages", demo},

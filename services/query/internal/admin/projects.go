@@ -29,6 +29,7 @@ type Admin struct {
 	now    func() time.Time
 
 	secrets *secret.Keys
+	pruner  Pruner
 }
 
 // Store is what administration needs of it.
@@ -49,7 +50,7 @@ type Refresher interface {
 
 // New administers the store.
 func New(s Store, keys Refresher, eraser Eraser, now func() time.Time) *Admin {
-	return &Admin{s, keys, eraser, now, &secret.Keys{}}
+	return &Admin{store: s, keys: keys, eraser: eraser, now: now, secrets: &secret.Keys{}}
 }
 
 // SealWith are the keys that secrets are kept with; without them none are.
@@ -64,6 +65,8 @@ type Settings struct {
 	Currency *string   `json:"currency"`
 	Origins  *[]string `json:"origins"`
 	IPPolicy *string   `json:"ip_policy"`
+
+	RetentionDays *int `json:"retention_days"`
 }
 
 // Project is a project as it is shown: keys only as prefixes.
@@ -76,6 +79,9 @@ type Project struct {
 	IPPolicy  string     `json:"ip_policy"`
 	Keys      []Key      `json:"keys"`
 	CreatedAt event.Time `json:"created_at"`
+
+	RetentionDays int        `json:"retention_days"` // 0: for ever
+	RetainedFrom  event.Time `json:"retained_from"`  // what happened before is gone, or going
 }
 
 // Key is a key as it is shown.
@@ -270,6 +276,12 @@ func apply(p *store.Project, s Settings) error {
 		}
 		p.IPPolicy = *s.IPPolicy
 	}
+	if s.RetentionDays != nil {
+		if err := checkRetention(*s.RetentionDays); err != nil {
+			return err
+		}
+		p.RetentionDays = *s.RetentionDays
+	}
 	return nil
 }
 
@@ -309,6 +321,7 @@ func show(p store.Project) Project {
 	shown := Project{
 		ID: p.ID, Name: p.Name, Timezone: cmp.Or(p.Timezone, "UTC"), Currency: p.Currency, Origins: p.Origins,
 		IPPolicy: cmp.Or(p.IPPolicy, store.IPMask), Keys: []Key{}, CreatedAt: p.CreatedAt,
+		RetentionDays: p.RetentionDays, RetainedFrom: event.Time(p.PrunedBefore) * 24 * 60 * 60 * 1000,
 	}
 	if shown.Origins == nil {
 		shown.Origins = []string{}

@@ -31,6 +31,7 @@ func (a *API) administration(g *gin.RouterGroup) {
 	g.POST("/:project/keys", a.addKey)
 	g.DELETE("/:project/keys/:key", a.revokeKey)
 	g.POST("/:project/erase", a.erase)
+	g.POST("/:project/prune", a.prune)
 	g.GET("/:project/jobs/:job", a.getJob)
 	g.GET("/:project/dead-letters", a.listDeadLetters)
 	g.GET("/:project/dead-letters/:letter", a.getDeadLetter)
@@ -89,6 +90,14 @@ func (a *API) erase(c *gin.Context) {
 	var p admin.Person
 	if a.decoded(c, &p) {
 		job, err := a.admin.Erase(c.Request.Context(), c.Param("project"), p)
+		a.done(c, http.StatusAccepted, job, err)
+	}
+}
+
+func (a *API) prune(c *gin.Context) {
+	var p admin.Pruning
+	if a.decoded(c, &p) {
+		job, err := a.admin.Prune(c.Request.Context(), c.Param("project"), p)
 		a.done(c, http.StatusAccepted, job, err)
 	}
 }

@@ -87,8 +87,8 @@ type Follower struct {
 	loaded   atomic.Int64 // events of the first pass
 	ready    atomic.Bool
 
-	only     string                      // the project that is followed; empty: all
-	renewed  chan *Follower              // brings one project that has started anew; nil when none does
+	only     string         // the project that is followed; empty: all
+	renewed  chan *Follower // brings one project that has started anew; nil when none does
 	renewing sync.WaitGroup
 	outdated map[string]bool // projects that must start anew
 	retainAt time.Time
