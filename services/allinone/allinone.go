@@ -68,6 +68,9 @@ func Load() (*Config, error) {
 	if os.Getenv("QUERY_LISTEN") == "" {
 		c.Query.Listen = DefaultQueryListen
 	}
+	if os.Getenv("FORWARD_ALLOW_NETWORKS") == "" { // who starts it is at home on this machine
+		c.Consumer.Near = append(c.Consumer.Near, "127.0.0.0/8", "::1/128")
+	}
 	if os.Getenv("COLLECTOR_DEMO") == "" {
 		c.Collector.Demo = true
 	}

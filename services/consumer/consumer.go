@@ -38,6 +38,7 @@ func (c *Config) Validate() error {
 type Settings struct {
 	Roles         []string `envconfig:"CONSUMER_ROLES" default:"store,alert,forward" desc:"what this consumer does, several separated by commas: store (events from the queue), alert (hold rules against them and tell people), forward (to other systems)"`
 	Files         string   `envconfig:"FORWARD_FILES" desc:"folder that destinations of type files write below; empty: none may"`
+	Near          []string `envconfig:"FORWARD_ALLOW_NETWORKS" default:"10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7" desc:"networks beside the Internet in which ClickHouse, PostgreSQL, Kafka and S3 may be that events are forwarded to; 127.0.0.0/8 is this machine"`
 	PublicURL     string   `envconfig:"CONSUMER_PUBLIC_URL" desc:"where people reach the query service, such as https://maidian.example: links to charts begin with it; empty: no links"`
 	Secret        secret.Config
 	Outgoing      outgoing.Config
@@ -63,8 +64,11 @@ func (s *Settings) Validate() (err error) {
 	if s.FlushInterval < 0 || s.FlushInterval > time.Minute {
 		err = errors.Join(err, fmt.Errorf("ANALYTICS_FLUSH_INTERVAL must be 0s to 1m, got %s", s.FlushInterval))
 	}
-	return errors.Join(err, s.validateRoles(), s.Secret.Validate(), s.Outgoing.Validate())
+	return errors.Join(err, s.validateRoles(), s.Secret.Validate(), s.Outgoing.Validate(), outgoing.CheckNetworks(nearSetting, s.Near))
 }
+
+// nearSetting is what opens networks to destinations that are near.
+const nearSetting = "FORWARD_ALLOW_NETWORKS"
 
 // Limits are what the receivers of this configuration hand out at a time. A
 // message holds at least one event, so a batch's events bound its messages.

@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -56,9 +55,10 @@ func (s *Settings) forwarding(p *proc.Process, deps Deps) error {
 		return err
 	}
 	leases := lease.NewKeeper(deps.Store, uuid.NewString(), lease.DefaultFor, p.Log)
+	near := outgoing.Near(s.Near, nearSetting)
 	env := forward.Env{
 		Web:    outgoing.New(s.Outgoing).Client(),
-		Near:   &http.Client{Timeout: s.Outgoing.Timeout},
+		Dial:   near.Dial,
 		Folder: s.Files,
 		Keys:   keys,
 	}

@@ -28,7 +28,7 @@ type clickhouse struct {
 
 func (o *opening) clickhouse(s *destination.ClickHouse) (Target, error) {
 	password, err := o.secret("password", s.Password)
-	return &clickhouse{o.Near, s, s.URL, password, &o.definition.Shape}, err
+	return &clickhouse{&http.Client{Transport: o.near()}, s, s.URL, password, &o.definition.Shape}, err
 }
 
 func (t *clickhouse) Limits() Limits {

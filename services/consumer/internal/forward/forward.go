@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"time"
 
@@ -37,11 +38,14 @@ type Store interface {
 
 // Env is what targets are made with.
 type Env struct {
-	Web    Doer   // for addresses on the internet
-	Near   Doer   // for servers beside this one
+	Web    Doer   // for addresses on the Internet
+	Dial   Dial   // for servers that may be beside this one
 	Folder string // that files may be written below; empty: nowhere
 	Keys   *secret.Keys
 }
+
+// Dial makes connections, or refuses to.
+type Dial = func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Doer makes requests.
 type Doer interface {

@@ -49,7 +49,7 @@ func (o *opening) ga4(s *destination.GA4) (Target, error) {
 	return &ga4{o.Web, address, &o.definition.Shape, time.Now}, nil
 }
 
-func (g *ga4) Limits() Limits { return Limits{Events: 500, Bytes: 4 << 20} }
+func (g *ga4) Limits() Limits { return Limits{Events: 500, Bytes: 4 << 20, Once: true} }
 
 // ga4Names are what Google calls kinds of events that it has reports for.
 var ga4Names = map[string]string{
@@ -82,9 +82,17 @@ type ga4Event struct {
 	Params map[string]any `json:"params"`
 }
 
-func (g *ga4) Encode(e *event.Event) ([]byte, error) {
+// tooOld is an error when an event is: while Google was away, it may have become so.
+func (g *ga4) tooOld(e *event.Event) error {
 	if g.now().Sub(e.Timestamp.Std()) > oldestGA4 {
-		return nil, fmt.Errorf("happened at %s: Google Analytics takes no events older than 72 hours", e.Timestamp)
+		return fmt.Errorf("happened at %s: Google Analytics takes no events older than 72 hours", e.Timestamp)
+	}
+	return nil
+}
+
+func (g *ga4) Encode(e *event.Event) ([]byte, error) {
+	if err := g.tooOld(e); err != nil {
+		return nil, err
 	}
 	if e.AnonymousID+e.UserID+e.SessionID == "" {
 		return nil, fmt.Errorf("has no anonymous_id, user_id and session_id: Google Analytics needs a client_id")
@@ -204,6 +212,10 @@ func (g *ga4) Send(ctx context.Context, b Batch) error {
 	var order []visitor
 	of := map[visitor][]*Item{}
 	for _, item := range b.Items {
+		if err := g.tooOld(item.Event); err != nil {
+			item.Refused(err.Error())
+			continue
+		}
 		v := visitorOf(item.Event)
 		if of[v] == nil {
 			order = append(order, v)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -31,10 +32,8 @@ func (o *opening) kafka(s *destination.Kafka) (Target, error) {
 	}
 	options := []kgo.Opt{
 		kgo.SeedBrokers(s.Brokers...), kgo.DefaultProduceTopic(s.Topic), kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.Dialer(o.dialKafka(s.TLS)),
 		kgo.RecordDeliveryTimeout(longestSend - 10*time.Second),
-	}
-	if s.TLS {
-		options = append(options, kgo.DialTLSConfig(&tls.Config{MinVersion: tls.VersionTLS12}))
 	}
 	if mechanism := saslOf(s, password); mechanism != nil {
 		options = append(options, kgo.SASL(mechanism))
@@ -44,6 +43,32 @@ func (o *opening) kafka(s *destination.Kafka) (Target, error) {
 		return nil, err
 	}
 	return &kafka{s, &o.definition.Shape, client}, nil
+}
+
+// dialKafka makes connections as the guard lets it.
+func (o *opening) dialKafka(encrypted bool) Dial {
+	dial := o.Dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+	}
+	if !encrypted {
+		return dial
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		plain, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		c := tls.Client(plain, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host})
+		if err := c.HandshakeContext(ctx); err != nil {
+			return nil, errors.Join(err, plain.Close())
+		}
+		return c, nil
+	}
 }
 
 func saslOf(s *destination.Kafka, password string) sasl.Mechanism {
@@ -58,7 +83,7 @@ func saslOf(s *destination.Kafka, password string) sasl.Mechanism {
 	return nil
 }
 
-func (k *kafka) Limits() Limits { return Limits{Events: k.settings.Batch, Bytes: 16 << 20} }
+func (k *kafka) Limits() Limits { return Limits{Events: k.settings.Batch, Bytes: 16 << 20, Once: true} }
 
 func (k *kafka) Encode(e *event.Event) ([]byte, error) { return k.shape.AppendJSON(nil, e), nil }
 

@@ -83,15 +83,18 @@ func parquetFile(columns []destination.Column, items []*Item) ([]byte, error) {
 	schema := parquet.NewSchema("event", group)
 	var out bytes.Buffer
 	w := parquet.NewGenericWriter[any](&out, schema, parquet.Compression(&parquet.Snappy))
-	row := make(parquet.Row, len(columns))
+	row, place := make(parquet.Row, len(columns)), make([]int, len(columns))
+	for i := range columns {
+		leaf, _ := schema.Lookup(columns[i].Name)
+		place[i] = leaf.ColumnIndex
+	}
 	for _, item := range items {
 		for i := range columns {
-			leaf, _ := schema.Lookup(columns[i].Name)
 			v, defined := parquetValue(&columns[i], item.Event), 1
 			if v.IsNull() {
 				defined = 0
 			}
-			row[leaf.ColumnIndex] = v.Level(0, defined, leaf.ColumnIndex)
+			row[place[i]] = v.Level(0, defined, place[i])
 		}
 		if _, err := w.WriteRows([]parquet.Row{row}); err != nil {
 			return nil, err

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -20,8 +22,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/maidian/maidian/pkg/destination"
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/fault"
+	"github.com/maidian/maidian/services/consumer/internal/outgoing"
 )
 
 // startPostgres runs a server of this test alone and returns its address.
@@ -224,5 +228,53 @@ func TestClickHouseInserts(t *testing.T) {
 		if e := (*fault.Error)(nil); !errors.As(err, &e) || e.Kind != want {
 			t.Errorf("code %d: got %v, want kind %d", code, err, want)
 		}
+	}
+}
+
+// TestNobodyNearIsReachedWithoutLeave has servers on this machine, which the
+// guard keeps from destinations unless its network is opened.
+func TestNobodyNearIsReachedWithoutLeave(t *testing.T) {
+	var reached atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Store(true) }))
+	defer server.Close()
+	address := strings.TrimPrefix(server.URL, "http://")
+	t.Setenv("CREDENTIAL_A", "a")
+	for name, definition := range map[string]string{
+		"clickhouse": fmt.Sprintf(`{"id":"c","type":"clickhouse","settings":{"url":%q,"table":"events"}}`, server.URL),
+		"s3":         fmt.Sprintf(`{"id":"s","type":"s3","settings":{"endpoint":%q,"insecure":true,"bucket":"events","access_key":"a","secret_key":"b"}}`, address),
+		"postgres":   fmt.Sprintf(`{"id":"p","type":"postgres","settings":{"url":"postgres://u@%s/d?sslmode=disable","table":"t"}}`, address),
+		"a socket":   `{"id":"p","type":"postgres","settings":{"url":"postgres:///d?host=/tmp","table":"t"}}`,
+		"kafka":      fmt.Sprintf(`{"id":"k","type":"kafka","settings":{"brokers":[%q],"topic":"t"}}`, address),
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			d, err := destination.Read([]byte(definition))
+			if err != nil {
+				t.Fatal(err)
+			}
+			to, err := open(ctx, &opening{Env{Dial: outgoing.Near(nil, "FORWARD_ALLOW_NETWORKS").Dial}, "demo", d})
+			if err == nil {
+				defer to.Close()
+				err = to.Send(ctx, batchOf(t, to, "b", someEvents()...))
+			}
+			if err == nil || reached.Load() {
+				t.Errorf("got %v, and the server was reached: %t", err, reached.Load())
+			}
+			if name != "kafka" && !strings.Contains(fmt.Sprint(err), "FORWARD_ALLOW_NETWORKS") && name != "a socket" {
+				t.Errorf("got %v, want the setting that would allow it", err)
+			}
+		})
+	}
+	d, err := destination.Read([]byte(fmt.Sprintf(`{"id":"c","type":"clickhouse","settings":{"url":%q,"table":"events"}}`, server.URL)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := open(t.Context(), &opening{Env{Dial: outgoing.Near([]string{"127.0.0.0/8"}, "").Dial}, "demo", d})
+	if err == nil {
+		err = to.Send(t.Context(), batchOf(t, to, "b", someEvents()...))
+	}
+	if err != nil || !reached.Load() {
+		t.Errorf("its network is open: got %v, and the server was reached: %t", err, reached.Load())
 	}
 }

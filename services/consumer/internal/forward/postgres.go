@@ -35,6 +35,9 @@ func (o *opening) postgres(ctx context.Context, s *destination.Postgres) (Target
 		return nil, err
 	}
 	config.MaxConns = 1
+	if o.Dial != nil {
+		config.ConnConfig.DialFunc = o.Dial
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, err

@@ -31,6 +31,7 @@ func (o *opening) s3(s *destination.S3) (Target, error) {
 		Creds:      credentials.NewStaticV4(access, secret, ""),
 		Secure:     !s.Insecure,
 		Region:     s.Region,
+		Transport:  o.near(),
 		MaxRetries: 1, // who forwards tries again, and says so
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package forward
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/maidian/maidian/pkg/destination"
@@ -133,4 +134,12 @@ func (o *opening) secret(name string, v secret.Value) (string, error) {
 		return "", nil
 	}
 	return o.Keys.Reveal(destination.Owner(o.project, o.definition.ID, name), v)
+}
+
+// near is for requests to a server that may be beside this one.
+func (o *opening) near() *http.Transport {
+	return &http.Transport{
+		DialContext: o.Dial, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true,
+		MaxIdleConnsPerHost: 2, IdleConnTimeout: 90 * time.Second,
+	}
 }

@@ -25,7 +25,7 @@ func serve(t testing.TB, handle http.HandlerFunc) (Env, string) {
 	t.Helper()
 	server := httptest.NewServer(handle)
 	t.Cleanup(server.Close)
-	return Env{Web: server.Client(), Near: server.Client()}, server.URL
+	return Env{Web: server.Client()}, server.URL
 }
 
 func TestAWebhookIsSigned(t *testing.T) {
@@ -252,6 +252,25 @@ func TestGA4GetsEachVisitorsEventsWithinItsLimits(t *testing.T) {
 	}
 	if requests != 6 {
 		t.Errorf("got %d requests, want 6: 40 events of each of 3 visitors", requests)
+	}
+}
+
+func TestGA4IsNotSentWhatBecameTooOldWhileItWasAway(t *testing.T) {
+	requests := 0
+	env, url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		requests++
+		w.WriteHeader(http.StatusNoContent)
+	})
+	to := target(t, env, fmt.Sprintf(`{"id":"g","type":"ga4","settings":{"measurement_id":"G-1","api_secret":"s","url":%q}}`, url)).(*ga4)
+	now := time.UnixMilli(int64(newYear))
+	to.now = func() time.Time { return now }
+	b := batchOf(t, to, "b", event.Event{EventID: "old", EventType: "click", UserID: "u", Timestamp: newYear - 3600*1000}, event.Event{EventID: "new", EventType: "click", UserID: "u", Timestamp: newYear + 24*3600*1000})
+	now = now.Add(71 * time.Hour)
+	if err := to.Send(t.Context(), b); err != nil || requests != 1 {
+		t.Fatalf("got %v and %d requests, want one with the event that is new", err, requests)
+	}
+	if old, fresh := b.Items[0], b.Items[1]; old.fate != refused || !strings.Contains(old.reason, "72 hours") || fresh.fate != taken {
+		t.Errorf("got %+v and %+v, want the old one refused", old, fresh)
 	}
 }
 

@@ -49,7 +49,7 @@ func webhookKey(text string) []byte {
 }
 
 func (w *webhook) Limits() Limits {
-	return Limits{Events: w.Batch, Bytes: mostWebhookBytes}
+	return Limits{Events: w.Batch, Bytes: mostWebhookBytes - w.Batch - 1000} // commas, and all else in it
 }
 
 func (w *webhook) Encode(e *event.Event) ([]byte, error) { return w.shape.AppendJSON(nil, e), nil }

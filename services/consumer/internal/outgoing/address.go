@@ -56,7 +56,7 @@ func (g *Guard) checkAddress(address netip.Addr) error {
 	if within(g.networks, meant) || isPublic(meant) {
 		return nil
 	}
-	return refuse("%s is no public address; OUTGOING_ALLOW_NETWORKS can allow it", address)
+	return refuse("%s is no public address; %s can allow it", address, g.setting)
 }
 
 // plain is the IPv4 address inside an IPv6 one that only wraps it.

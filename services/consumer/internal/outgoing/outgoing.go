@@ -50,18 +50,26 @@ func (c *Config) Validate() (err error) {
 			wrong(port >= 1 && port <= 65535, "%s must be ports from 1 to 65535, got %d", name, port)
 		}
 	}
-	for _, network := range c.Networks {
-		_, bad := netip.ParsePrefix(network)
-		wrong(bad == nil, "OUTGOING_ALLOW_NETWORKS must be networks such as 10.1.2.0/24, got %q", network)
-	}
+	err = errors.Join(err, CheckNetworks("OUTGOING_ALLOW_NETWORKS", c.Networks))
 	wrong(c.Timeout > 0, "OUTGOING_TIMEOUT must be more than 0, got %s", c.Timeout)
 	wrong(c.MaxAnswer > 0, "OUTGOING_MAX_ANSWER must be more than 0, got %d", c.MaxAnswer)
+	return err
+}
+
+// CheckNetworks is nil when a setting names networks.
+func CheckNetworks(setting string, networks []string) (err error) {
+	for _, network := range networks {
+		if _, bad := netip.ParsePrefix(network); bad != nil {
+			err = errors.Join(err, fmt.Errorf("%s must be networks such as 10.1.2.0/24, got %q", setting, network))
+		}
+	}
 	return err
 }
 
 // Guard lets through what the configuration allows.
 type Guard struct {
 	config   Config
+	setting  string // what opens networks
 	networks []netip.Prefix
 	dialer   net.Dialer
 }
@@ -73,12 +81,27 @@ const connectWithin = 10 * time.Second
 // be spoken to.
 func New(c Config) *Guard {
 	c.Timeout, c.MaxAnswer = cmp.Or(c.Timeout, 30*time.Second), cmp.Or(c.MaxAnswer, 1<<20)
-	g := &Guard{config: c}
+	g := &Guard{config: c, setting: "OUTGOING_ALLOW_NETWORKS"}
 	for _, network := range c.Networks {
 		g.networks = append(g.networks, netip.MustParsePrefix(network).Masked())
 	}
 	g.dialer = net.Dialer{Timeout: connectWithin, Resolver: c.Resolver, Control: g.control}
 	return g
+}
+
+// Near guards connections to servers of the house, such as databases: any port
+// of the Internet and of networks that a setting of another name opens. Its
+// Client speaks to nobody.
+func Near(networks []string, setting string) *Guard {
+	g := New(Config{Networks: networks})
+	g.setting = setting
+	return g
+}
+
+// Dial connects to an address, whatever its port, for clients that make their
+// own connections.
+func (g *Guard) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return g.dialer.DialContext(ctx, network, address)
 }
 
 // control sees the address that a socket is about to be connected to, whatever
