@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -77,18 +78,32 @@ func start(name string, config Config, run func(ctx context.Context, p *Process)
 		p.Log.Warn("variables that this service does not know", zap.Strings("names", unknown))
 	}
 	p.Log.Info("starting", zap.String("version", Version()))
-	err := p.Run(ctx, func(ctx context.Context, p *Process) error {
-		if err := p.serveOps(); err != nil {
-			return err
-		}
-		return run(ctx, p)
-	})
-	if err != nil {
+	if err := p.Run(ctx, observed(run)); err != nil {
 		p.Log.Error("stopped", zap.Error(err))
 		return 1
 	}
 	p.Log.Info("stopped")
 	return 0
+}
+
+// observed answers about the process before run begins, and lets nobody think
+// it ready until run has set up all there is.
+func observed(run func(ctx context.Context, p *Process) error) func(ctx context.Context, p *Process) error {
+	return func(ctx context.Context, p *Process) error {
+		var up atomic.Bool
+		p.OnReady("start", func() error {
+			if !up.Load() {
+				return errors.New("not done yet")
+			}
+			return nil
+		})
+		if err := p.serveOps(); err != nil {
+			return err
+		}
+		err := run(ctx, p)
+		up.Store(true)
+		return err
+	}
 }
 
 // Logger writes JSON lines to standard error.

@@ -204,6 +204,27 @@ func TestServe(t *testing.T) {
 	}
 }
 
+func TestReadyOnlyOnceAllIsSetUp(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	p := New("test", zap.NewNop(), prometheus.NewRegistry(), Options{Drain: 5 * time.Second, OpsListen: "127.0.0.1:0"})
+	err := p.Run(ctx, func(ctx context.Context, p *Process) error {
+		err := observed(func(context.Context, *Process) error {
+			if err := p.Ready(); err == nil || err.Error() != "start: not done yet" {
+				t.Errorf("while it starts: got %v", err)
+			}
+			return nil
+		})(ctx, p)
+		if wrong := p.Ready(); wrong != nil {
+			t.Errorf("once it has: got %v", wrong)
+		}
+		cancel()
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func TestProbe(t *testing.T) {
 	warming := errors.New("warming up")
 	p := process()
