@@ -108,7 +108,7 @@ func (f *Feed) read(ctx context.Context, events int) ([]store.Batch, error) {
 }
 
 func (f *Feed) isNew(entry *store.Batch) bool {
-	if f.project != "" && entry.Project != f.project || entry.WrittenAt < f.floor || entry.Stored == entry.Erased {
+	if f.project != "" && entry.Project != f.project || entry.WrittenAt < f.floor || entry.Live() <= 0 {
 		return false
 	}
 	return !f.known.has(entry)

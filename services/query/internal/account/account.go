@@ -25,6 +25,7 @@ type Totals struct {
 	Duplicates   int `json:"duplicates"`
 	DeadLettered int `json:"dead_lettered"`
 	Erased       int `json:"erased"`
+	Pruned       int `json:"pruned"`
 }
 
 // Counts are of events. In each
@@ -52,6 +53,7 @@ type Row struct {
 type Sheet struct {
 	Counts       // sums of the rows
 	Erased int   `json:"erased"` // events of batches that have any in these hours
+	Pruned int   `json:"pruned"` // likewise: stored, and deleted because the project keeps them no longer
 	Rows   []Row `json:"rows"`   // by hour and key
 }
 
@@ -70,6 +72,7 @@ func Since(ctx context.Context, s Store, project string, since event.Time) (*Tot
 		if b.Project == project {
 			sum.Stored, sum.Duplicates, sum.DeadLettered = sum.Stored+b.Stored, sum.Duplicates+b.Duplicates, sum.DeadLettered+b.DeadLettered
 			sum.Erased += b.Erased
+			sum.Pruned += b.Pruned
 		}
 	})
 }
@@ -91,6 +94,7 @@ func Of(ctx context.Context, s Store, project string, from, to int32, now event.
 		}
 		if within {
 			sheet.Erased += entry.Erased
+			sheet.Pruned += entry.Pruned
 		}
 	})
 	if err != nil {

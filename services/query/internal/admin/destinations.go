@@ -524,7 +524,7 @@ var errEnough = errors.New("enough")
 func (a *Admin) countLag(ctx context.Context, project string, after event.Time, p *Progress) error {
 	read := 0
 	err := store.EachBatch(ctx, a.store, store.Cursor{WrittenAt: after + 1}, func(b *store.Batch) error {
-		if b.Project == project && b.Stored > b.Erased {
+		if b.Project == project && b.Live() > 0 {
 			if p.LagEntries++; p.LagEntries == 1 {
 				p.LagSeconds = a.secondsSince(b.WrittenAt)
 			}

@@ -216,7 +216,7 @@ func (a *Admin) preview(ctx context.Context, project string, r *rule.Rule, into 
 		return err
 	}
 	err := store.EachBatch(ctx, a.store, store.Cursor{WrittenAt: into.From}, func(b *store.Batch) error {
-		if b.Project != project || b.Stored == b.Erased {
+		if b.Project != project || b.Live() <= 0 {
 			return nil
 		}
 		entries = append(entries, *b)

@@ -74,6 +74,7 @@ func (a *API) accountSince(ctx context.Context, project string, q accountingSinc
 		"duplicates":    "accepted events whose event_id was there before",
 		"dead_lettered": "accepted events that cannot be stored as they are",
 		"erased":        "events among those stored that were erased since",
+		"pruned":        "events among those stored that were deleted since, because the project keeps them no longer",
 		"since":         "entries of the journal written at that moment or later; an erasure writes those of its events again",
 	}}, err
 }
@@ -99,6 +100,7 @@ func (a *API) accountHours(ctx context.Context, v *columns.View, q accountingRan
 		"duplicates":     "events whose event_id was there before",
 		"dead_lettered":  "events that cannot be stored as they are, discarded ones included, replayed ones not",
 		"erased":         "events among those stored that were erased since, of batches that have any in these hours",
+		"pruned":         "likewise: stored, and deleted since because the project keeps them no longer",
 		"queued":         "accepted and not in the journal, in an hour of which a collector has spoken within " + account.Grace.String() + ": on their way",
 		"dropped_by_sdk": "events that the SDK itself had to drop and never sent, by reason, as stored events say in properties.$dropped, at the hour in which the first such event came; in no other number",
 		"sequence_gaps":  "over events whose timestamp is in these hours: devices (anonymous_id) with numbered events (properties.$sequence), and the numbers between a device's lowest and highest that no stored event has: dropped by the SDK, as many as the device says itself (reported_dropped), or on the device still, or rejected, or lost before they came here; in no other number",
