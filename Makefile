@@ -59,7 +59,7 @@ sdk/node_modules: sdk/package.json sdk/package-lock.json
 test: test-go test-sdk test-browser ## run every test
 
 test-go: ## Go tests with the race detector, on private servers
-	@scripts/need gcc rabbitmq postgres
+	@scripts/need gcc rabbitmq postgres clickhouse
 	$(GO) test -race -timeout 25m work
 
 test-sdk: sdk/node_modules ## the SDK's unit tests

@@ -197,23 +197,28 @@ func TestKafkaThatIsAwayIsTriedAgain(t *testing.T) {
 	}
 }
 
+// TestClickHouseInserts holds what is asked to the documentation of versions
+// that know deduplication tokens.
 func TestClickHouseInserts(t *testing.T) {
 	var rows []string
 	answer := 200
 	env, url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
 		if r.Header.Get("X-ClickHouse-User") != "default" || r.Header.Get("X-ClickHouse-Key") != "pass" {
-			w.Header().Set("X-ClickHouse-Exception-Code", "516")
-			w.WriteHeader(http.StatusForbidden)
+			http.Error(w, "Code: 516. DB::Exception: Authentication failed", http.StatusForbidden)
 			return
 		}
-		if q.Get("query") != "INSERT INTO `web`.`events` FORMAT JSONEachRow" || q.Get("insert_deduplication_token") != "batch-1" || q.Get("wait_end_of_query") != "1" {
+		body, _ := io.ReadAll(r.Body)
+		if strings.HasPrefix(string(body), "SELECT name FROM system.settings") {
+			fmt.Fprintln(w, "insert_deduplication_token\nasync_insert")
+			return
+		}
+		if q.Get("query") != "INSERT INTO `web`.`events` FORMAT JSONEachRow" || q.Get("insert_deduplication_token") != "batch-1" || q.Get("wait_end_of_query") != "1" ||
+			q.Get("async_insert") != "0" || q.Has("input_format_skip_unknown_fields") {
 			t.Errorf("asked with %s", r.URL.RawQuery)
 		}
-		body, _ := io.ReadAll(r.Body)
 		if answer != 200 {
-			w.Header().Set("X-ClickHouse-Exception-Code", fmt.Sprint(answer))
-			http.Error(w, "Code: "+fmt.Sprint(answer), http.StatusBadRequest)
+			http.Error(w, "Code: "+fmt.Sprint(answer)+". DB::Exception: so it is", http.StatusBadRequest)
 			return
 		}
 		rows = append(rows, strings.Split(strings.TrimSpace(string(body)), "\n")...)
