@@ -9,10 +9,13 @@ import (
 
 // pipelineMetrics are what a pipeline rule can look at: the mean of the samples in the window.
 var pipelineMetrics = []string{
-	"queue_depth",   // messages on the queue, of all projects
-	"consumer_lag",  // seconds from receipt to storage of what was stored last
-	"dead_letters",  // of the project, at most 1,000 are counted
-	"alerts_behind", // seconds that the rules of the project are behind what is stored
+	"queue_depth",        // messages on the queue, of all projects
+	"oldest_message_age", // seconds that a message on the queue can have waited, at most
+	"consumer_lag",       // seconds from receipt to storage of what was stored last
+	"dead_letters",       // of the project, at most 1,000 are counted
+	"unaccounted_events", // of the project, accepted in the last two days and neither stored nor dead letters after ten minutes
+	"storage_errors",     // calls of the store that failed within a minute, of all consumers
+	"alerts_behind",      // seconds that the rules of the project are behind what is stored
 }
 
 // readPipeline: what the system says of itself over a window, compared with a number.
@@ -20,6 +23,9 @@ func readPipeline(p *ask.Params, r *Rule) {
 	name := p.OneOf("metric", "", pipelineMetrics...)
 	w := &windowed{events: ask.Selector{Event: sampleType(name)}, metric: metricNamed("avg"), property: "properties.value"}
 	r.readWindowed(p, w, 10*second, second)
+	if !p.Has("grace") {
+		r.Grace = 0 // a sample is never late
+	}
 	w.judge = compares(readOp(p), number(p, "value"))
 }
 

@@ -54,3 +54,28 @@ func RecordRange(kind, project, after string) (above, below string) {
 	}
 	return max(above, after), below
 }
+
+// pageOfRecords is how many are asked for at a time.
+const pageOfRecords = 500
+
+// EachRecord gives all records of a kind and project ("*" for all projects), by key.
+func EachRecord(ctx context.Context, records interface {
+	Records(ctx context.Context, kind, project, after string, limit int) ([]Record, error)
+}, kind, project string, yield func(*Record) error,
+) error {
+	for after := ""; ; {
+		page, err := records.Records(ctx, kind, project, after, pageOfRecords)
+		if err != nil {
+			return err
+		}
+		for i := range page {
+			after = page[i].Key()
+			if err := yield(&page[i]); err != nil {
+				return err
+			}
+		}
+		if len(page) < pageOfRecords {
+			return nil
+		}
+	}
+}

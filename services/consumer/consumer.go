@@ -10,9 +10,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/maidian/maidian/pkg/bus"
 	"github.com/maidian/maidian/pkg/bus/rabbit"
 	"github.com/maidian/maidian/pkg/proc"
+	"github.com/maidian/maidian/pkg/pulse"
 	"github.com/maidian/maidian/pkg/secret"
 	"github.com/maidian/maidian/pkg/store"
 	"github.com/maidian/maidian/pkg/store/mongo"
@@ -36,10 +39,11 @@ func (c *Config) Validate() error {
 
 // Settings say what a consumer does and how, whichever broker and store there are.
 type Settings struct {
-	Roles         []string `envconfig:"CONSUMER_ROLES" default:"store,alert,forward" desc:"what this consumer does, several separated by commas: store (events from the queue), alert (hold rules against them and tell people), forward (to other systems)"`
-	Files         string   `envconfig:"FORWARD_FILES" desc:"folder that destinations of type files write below; empty: none may"`
-	Near          []string `envconfig:"FORWARD_ALLOW_NETWORKS" default:"10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7" desc:"networks beside the Internet in which ClickHouse, PostgreSQL, Kafka and S3 may be that events are forwarded to; 127.0.0.0/8 is this machine"`
-	PublicURL     string   `envconfig:"CONSUMER_PUBLIC_URL" desc:"where people reach the query service, such as https://maidian.example: links to charts begin with it; empty: no links"`
+	Roles         []string      `envconfig:"CONSUMER_ROLES" default:"store,alert,forward" desc:"what this consumer does, several separated by commas: store (events from the queue), alert (hold rules against them and tell people), forward (to other systems)"`
+	Files         string        `envconfig:"FORWARD_FILES" desc:"folder that destinations of type files write below; empty: none may"`
+	Near          []string      `envconfig:"FORWARD_ALLOW_NETWORKS" default:"10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7" desc:"networks beside the Internet in which ClickHouse, PostgreSQL, Kafka and S3 may be that events are forwarded to; 127.0.0.0/8 is this machine"`
+	PublicURL     string        `envconfig:"CONSUMER_PUBLIC_URL" desc:"where people reach the query service, such as https://maidian.example: links to charts begin with it; empty: no links"`
+	AlertKeep     time.Duration `envconfig:"CONSUMER_ALERT_KEEP" default:"2160h" desc:"how long firings, silences that are over and notices that were given up are kept"`
 	Secret        secret.Config
 	Outgoing      outgoing.Config
 	Enabled       bool          `envconfig:"ANALYTICS_ENABLED" default:"true" desc:"false: take nothing off the queue"`
@@ -61,6 +65,9 @@ func (s *Settings) Validate() (err error) {
 	atLeastOne("CONSUMER_BATCH_BYTES", s.BatchBytes)
 	atLeastOne("CONSUMER_PREFETCH", s.Prefetch)
 	atLeastOne("CONSUMER_WORKERS", s.Workers)
+	if s.AlertKeep < time.Hour {
+		err = errors.Join(err, fmt.Errorf("CONSUMER_ALERT_KEEP must be 1h or more, got %s", s.AlertKeep))
+	}
 	if s.FlushInterval < 0 || s.FlushInterval > time.Minute {
 		err = errors.Join(err, fmt.Errorf("ANALYTICS_FLUSH_INTERVAL must be 0s to 1m, got %s", s.FlushInterval))
 	}
@@ -133,13 +140,16 @@ func Serve(_ context.Context, s *Settings, p *proc.Process, deps Deps) error {
 // only once every worker has finished or given back what it has.
 func (s *Settings) storing(p *proc.Process, deps Deps) error {
 	d := deliver.New(deps.Store, s.BatchSize, p.Log, deliver.NewMetrics(p.Metrics))
-	handle := d.Handle
+	handle := traced(p.Trace, d.Handle)
 	if deps.Queue != nil {
 		waits := backlog.New(deps.Queue, p.Metrics, p.Log)
 		p.Go("backlog", waits.Run)
 		handle = waits.Over(handle)
 	}
 	p.OnReady("store", d.Ready)
+	p.Go("storage errors", func(ctx context.Context) error {
+		return pulse.Rate(ctx, deps.Store, pulse.StorageErrors, uuid.NewString(), d.Failures, p.Log)
+	})
 	if !s.Enabled {
 		p.Log.Warn("ANALYTICS_ENABLED is false: nothing is taken off the queue")
 		return nil

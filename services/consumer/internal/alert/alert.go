@@ -57,6 +57,9 @@ type Alerts struct {
 	saveEvery time.Duration // what came out is written at once, everything that often
 	overlap   time.Duration // see feed
 	journal   *feed.Shared
+
+	sampleEvery time.Duration
+	waits       *waits
 }
 
 // New evaluates with leases taken by this process.
@@ -64,6 +67,7 @@ func New(s Store, queue Queue, leases *lease.Keeper, metrics *Metrics, log *zap.
 	return &Alerts{
 		store: s, queue: queue, leases: leases, metrics: metrics, log: log, now: time.Now,
 		look: 200 * time.Millisecond, share: 100 * time.Millisecond, saveEvery: 30 * time.Second, overlap: feed.DefaultOverlap,
+		sampleEvery: sampleEvery,
 	}
 }
 
@@ -75,6 +79,7 @@ func (a *Alerts) Run(ctx context.Context) error {
 	var working sync.WaitGroup
 	defer working.Wait()
 	a.journal = feed.NewShared(a.store, a.overlap, a.share, a.now)
+	a.waits = &waits{queue: a.queue, now: a.now}
 	books := map[string]*book{}
 	for ctx.Err() == nil {
 		if err := a.read(ctx, books); err != nil && ctx.Err() == nil {
@@ -94,6 +99,7 @@ func (a *Alerts) Run(ctx context.Context) error {
 // hold evaluates a project's rules whenever it is this process that does.
 func (a *Alerts) hold(ctx context.Context, project string, b *book) {
 	err := a.leases.Do(ctx, project, LeaseName, func(ctx context.Context, _ int64) error {
+		defer a.metrics.forget(project)
 		for ctx.Err() == nil {
 			err := a.evaluate(ctx, project, b)
 			switch {

@@ -27,6 +27,7 @@ type town struct {
 	clock     atomic.Int64
 	began     event.Time
 	saveEvery time.Duration // of its processes
+	queue     Queue
 }
 
 func newTown(t *testing.T) *town {
@@ -61,7 +62,7 @@ func (w *town) rule(t *testing.T, id, definition string) {
 func (w *town) process(t *testing.T, name string, with Store) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	a := New(with, nil, lease.NewKeeper(with, name, time.Second, zap.NewNop()), NewMetrics(prometheus.NewRegistry()), zap.NewNop())
+	a := New(with, w.queue, lease.NewKeeper(with, name, time.Second, zap.NewNop()), NewMetrics(prometheus.NewRegistry()), zap.NewNop())
 	a.look, a.share, a.saveEvery, a.now = 5*time.Millisecond, 0, w.saveEvery, func() time.Time { return w.now().Std() }
 	done := make(chan struct{})
 	go func() {
@@ -145,6 +146,15 @@ func (w *town) memory(t *testing.T) (m memory, settled bool) {
 		t.Fatal(err)
 	}
 	return m, k.Snapshot.Parts > 0 && len(k.Firings) == 0 && len(k.Steps) == 0
+}
+
+func (w *town) status(t *testing.T) (s rule.Status, err error) {
+	t.Helper()
+	r, err := w.Record(t.Context(), rule.StatusKind, "shop", rule.StatusID)
+	if err == nil {
+		err = json.Unmarshal(r.Data, &s)
+	}
+	return s, err
 }
 
 // settled waits until everything up to now was judged and written.

@@ -30,10 +30,11 @@ type root struct {
 	memory // in the place of Snapshot, as it was kept before
 }
 
-// memory is how far in the journal, and what the evaluator remembers.
+// memory is how far in the journal, and what the evaluators remember.
 type memory struct {
 	Position  feed.Position   `json:"position,omitzero"`
 	Evaluator json.RawMessage `json:"evaluator,omitempty"`
+	Pipeline  json.RawMessage `json:"pipeline,omitempty"`
 }
 
 // step is one thing that the evaluator was given: an entry of the journal, a

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -23,10 +24,12 @@ type work struct {
 	project string
 	kept    *kept
 	feed    *feed.Feed
-	rules   *rule.Evaluator
-	edition int
-	empty   bool // there are no rules
 	late    lateness
+
+	rules    *rule.Evaluator // of what happens
+	pipeline *rule.Evaluator // of how the pipeline is
+	edition  int
+	empty    bool // there are no rules
 
 	steps    []step        // since the snapshot
 	firings  []rule.Firing // came out, not written yet
@@ -71,6 +74,7 @@ func (w *work) resume(ctx context.Context, b *book) (err error) {
 	}
 	edition, rules := b.read()
 	w.edition, w.empty, w.changed = edition, len(rules) == 0, true
+	happens, pipeline := apart(rules)
 	m, firings := w.kept.memory, w.kept.Firings
 	if w.kept.Snapshot.Parts > 0 {
 		err = w.kept.get(ctx, w.kept.Snapshot, &m)
@@ -81,21 +85,48 @@ func (w *work) resume(ctx context.Context, b *book) (err error) {
 	if err != nil {
 		return err
 	}
+	now := event.TimeOf(w.now())
 	if m.Evaluator == nil {
-		now := event.TimeOf(w.now())
 		m.Position = feed.At(now)
-		w.rules = rule.New(w.project, now)
-		w.rules.Use(rules)
-	} else if w.rules, err = rule.Restore(w.project, m.Evaluator, rules); err != nil {
+	}
+	if w.rules, err = restore(w.project, m.Evaluator, happens, now); err != nil {
+		return err
+	}
+	if w.pipeline, err = restore(w.project, m.Pipeline, pipeline, now); err != nil {
 		return err
 	}
 	w.feed = w.journal.Feed(w.project, m.Position)
 	if err := w.again(ctx, w.kept.Steps); err != nil {
 		return err
 	}
-	w.firings = append(firings, w.rules.Firings()...) // those that steps make again are mostly the same
+	w.firings = append(firings, w.came()...) // those that steps make again are mostly the same
 	return nil
 }
+
+// apart are the rules of what happens, and those of how the pipeline is.
+func apart(rules []*rule.Rule) (happens, pipeline []*rule.Rule) {
+	for _, r := range rules {
+		if r.Kind == "pipeline" {
+			pipeline = append(pipeline, r)
+		} else {
+			happens = append(happens, r)
+		}
+	}
+	return happens, pipeline
+}
+
+// restore begins now where nothing was kept.
+func restore(project string, state []byte, rules []*rule.Rule, now event.Time) (*rule.Evaluator, error) {
+	if state != nil {
+		return rule.Restore(project, state, rules)
+	}
+	e := rule.New(project, now)
+	e.Use(rules)
+	return e, nil
+}
+
+// came are the firings that came out since it was last asked.
+func (w *work) came() []rule.Firing { return append(w.rules.Firings(), w.pipeline.Firings()...) }
 
 // again gives the evaluator what it was given before.
 func (w *work) again(ctx context.Context, steps []step) error {
@@ -116,7 +147,7 @@ func (w *work) again(ctx context.Context, steps []step) error {
 			return err
 		}
 		if s.Metric != "" {
-			w.rules.Sample(s.Metric, s.At, s.Value)
+			w.give(s.Metric, s.At, s.Value)
 		} else {
 			w.rules.Advance(s.At)
 		}
@@ -127,7 +158,9 @@ func (w *work) again(ctx context.Context, steps []step) error {
 // turn does what there is to do now.
 func (w *work) turn(ctx context.Context, b *book) (idle bool, err error) {
 	w.use(b)
-	if idle = w.empty; !idle {
+	if idle = w.empty; idle {
+		w.metrics.forget(w.project)
+	} else {
 		if idle, err = w.follow(ctx); err == nil {
 			err = w.sample(ctx)
 		}
@@ -138,7 +171,7 @@ func (w *work) turn(ctx context.Context, b *book) (idle bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	w.firings = append(w.firings, w.rules.Firings()...)
+	w.firings = append(w.firings, w.came()...)
 	switch {
 	case w.changed || len(w.steps) >= mostSteps || time.Since(w.snapped) >= max(w.saveEvery, sparing*w.snapping):
 		err = w.snapshot(ctx)
@@ -164,8 +197,11 @@ func (w *work) use(b *book) {
 		w.feed.Leave()
 		w.feed = w.journal.Feed(w.project, feed.At(now))
 		w.rules.Advance(now)
+		w.pipeline.Advance(now)
 	}
-	w.rules.Use(rules)
+	happens, pipeline := apart(rules)
+	w.rules.Use(happens)
+	w.pipeline.Use(pipeline)
 	w.edition, w.empty, w.changed = edition, len(rules) == 0, true
 }
 
@@ -193,7 +229,7 @@ func (w *work) follow(ctx context.Context) (idle bool, err error) {
 		looked := event.TimeOf(w.feed.Looked())
 		w.advance(looked - w.late.by(looked))
 	}
-	w.metrics.behind.WithLabelValues(w.project).Set(float64(event.TimeOf(w.now())-w.rules.Progress()) / 1000)
+	w.metrics.behind.set(w.project, w.rules.Progress())
 	return idle, nil
 }
 
@@ -258,12 +294,16 @@ func (l *lateness) by(now event.Time) event.Time {
 // snapshot writes everything, so that steps begin anew.
 func (w *work) snapshot(ctx context.Context) error {
 	began := time.Now()
-	evaluator, err := json.Marshal(w.rules)
-	if err != nil {
+	m := memory{Position: w.feed.Position()}
+	var err error
+	if m.Evaluator, err = json.Marshal(w.rules); err != nil {
+		return err
+	}
+	if m.Pipeline, err = json.Marshal(w.pipeline); err != nil {
 		return err
 	}
 	old := w.kept.Snapshot
-	b, size, err := w.kept.put(ctx, "snapshot", memory{w.feed.Position(), evaluator})
+	b, size, err := w.kept.put(ctx, "snapshot", m)
 	if err != nil {
 		return err
 	}
@@ -280,6 +320,8 @@ func (w *work) snapshot(ctx context.Context) error {
 // tellHealth says how the rules are, to people and to the API.
 func (w *work) tellHealth(ctx context.Context) error {
 	status := w.rules.Status(event.TimeOf(w.now()))
+	maps.Copy(status.Rules, w.pipeline.Status(status.At).Rules)
+	w.metrics.crowded.DeletePartialMatch(map[string]string{"project": w.project})
 	for name, h := range status.Rules {
 		if h.Crowded > 0 {
 			w.metrics.crowded.WithLabelValues(w.project, name).Set(float64(h.Crowded))

@@ -5,6 +5,7 @@ package deliver
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -26,12 +27,13 @@ type Store interface {
 // Deliverer brings deliveries to the store. Several receivers may share one:
 // while the store works for one of them, another decodes.
 type Deliverer struct {
-	store   Store
-	atOnce  store.AtOnce // nil when the store cannot
-	most    int          // events in one insert
-	log     *zap.Logger
-	metrics *Metrics
-	away    outage
+	store    Store
+	atOnce   store.AtOnce // nil when the store cannot
+	most     int          // events in one insert
+	log      *zap.Logger
+	metrics  *Metrics
+	away     outage
+	failures atomic.Int64
 }
 
 // New makes a Deliverer that inserts at most batchSize events at a time.
@@ -42,6 +44,9 @@ func New(s Store, batchSize int, log *zap.Logger, metrics *Metrics) *Deliverer {
 
 // Ready is nil unless the store is away, and then the error of the last try.
 func (d *Deliverer) Ready() error { return d.away.err() }
+
+// Failures is how many calls of the store have failed and were tried again.
+func (d *Deliverer) Failures() int64 { return d.failures.Load() }
 
 // Handle is a bus.Handler. It holds on to the group while the store is away:
 // giving it back would only make the broker deliver it again, in a storm.

@@ -56,6 +56,7 @@ const lastCall = 3 * time.Second
 // waitFor rests before the next try; the error is that of an ended ctx.
 func (d *Deliverer) waitFor(ctx context.Context, what string, cause error, try int) error {
 	if ctx.Err() == nil {
+		d.failures.Add(1)
 		d.metrics.retries.WithLabelValues(what).Inc()
 		d.away.begin(d.log, fmt.Errorf("%s: %w", what, cause))
 	}

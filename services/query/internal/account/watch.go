@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/pulse"
 	"github.com/maidian/maidian/pkg/store"
 )
 
@@ -21,11 +22,22 @@ type Watcher struct {
 	unaccounted prometheus.Gauge
 	last        int
 	settled     map[place]int // accepted events of the places that added up
+	told        map[string]telling
 }
+
+// telling is what was said of a project, so that rules can look at it.
+type telling struct {
+	missing int
+	at      event.Time
+}
+
+// tellAgain is how often something is told that has not changed.
+const tellAgain = event.Time(10 * time.Minute / time.Millisecond)
 
 // Watched is the store of all projects' accounts.
 type Watched interface {
 	Store
+	pulse.Board
 	Projects(ctx context.Context) ([]store.Project, error)
 }
 
@@ -34,7 +46,7 @@ const watchHours = 48
 
 // NewWatcher makes a watcher and its metric.
 func NewWatcher(s Watched, log *zap.Logger, metrics prometheus.Registerer) *Watcher {
-	w := &Watcher{store: s, log: log, settled: map[place]int{}, unaccounted: prometheus.NewGauge(prometheus.GaugeOpts{
+	w := &Watcher{store: s, log: log, settled: map[place]int{}, told: map[string]telling{}, unaccounted: prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "maidian_query_unaccounted_events",
 		Help: "Events accepted in the last two days, and longer than ten minutes ago, that are neither stored nor duplicates nor dead letters: 0 unless some were lost.",
 	})}
@@ -65,7 +77,7 @@ func (w *Watcher) Run(ctx context.Context, every time.Duration) error {
 // more was accepted: so a look reads the journal once an hour, or when
 // something is missing.
 func (w *Watcher) look(ctx context.Context, now event.Time) error {
-	due, err := w.due(ctx, now)
+	due, projects, err := w.due(ctx, now)
 	if err != nil {
 		return err
 	}
@@ -75,6 +87,7 @@ func (w *Watcher) look(ctx context.Context, now event.Time) error {
 	missing := 0
 	for at, of := range due {
 		of.balance(now)
+		projects[at.project] += of.Difference
 		if missing += of.Difference; of.Difference == 0 {
 			w.settled[at] = of.Accepted
 		}
@@ -84,24 +97,41 @@ func (w *Watcher) look(ctx context.Context, now event.Time) error {
 	}
 	w.last = missing
 	w.unaccounted.Set(float64(missing))
+	return w.tell(ctx, projects, now)
+}
+
+// tell lets rules about the pipeline know.
+func (w *Watcher) tell(ctx context.Context, missing map[string]int, now event.Time) error {
+	for project, n := range missing {
+		if was, ok := w.told[project]; ok && was.missing == n && now-was.at < tellAgain {
+			continue
+		}
+		if err := pulse.Tell(ctx, w.store, project, pulse.Unaccounted, "accounts", float64(n), now); err != nil {
+			return err
+		}
+		w.told[project] = telling{n, now}
+	}
 	return nil
 }
 
-// due are the places of which all should be in the journal by now.
-func (w *Watcher) due(ctx context.Context, now event.Time) (book, error) {
+// due are the places of which all should be in the journal by now; missing has
+// a 0 for each project.
+func (w *Watcher) due(ctx context.Context, now event.Time) (due book, missing map[string]int, err error) {
 	projects, err := w.store.Projects(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read projects: %w", err)
+		return nil, nil, fmt.Errorf("read projects: %w", err)
 	}
-	due, first := book{}, now.Hour()-watchHours
+	due, missing = book{}, map[string]int{}
+	first := now.Hour() - watchHours
 	for i := range projects {
+		missing[projects[i].ID] = 0
 		if err := due.tallies(ctx, w.store, projects[i].ID, first, now.Hour()); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	maps.DeleteFunc(w.settled, func(at place, _ int) bool { return at.hour < first })
 	maps.DeleteFunc(due, func(at place, of *sum) bool { return of.fresh(now) || w.settled[at] == of.Accepted })
-	return due, nil
+	return due, missing, nil
 }
 
 // lookUp adds what the journal has of these places.

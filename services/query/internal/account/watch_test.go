@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/pulse"
 	"github.com/maidian/maidian/pkg/store"
 	"github.com/maidian/maidian/pkg/store/sqlite"
 )
@@ -64,6 +65,15 @@ func TestWhatIsUnaccountedForIsSeen(t *testing.T) {
 		}
 		if got := testutil.ToFloat64(w.unaccounted); got != want || b.reads > 0 != reads {
 			t.Errorf("%s: %v events unaccounted for, want %v; %d pages of the journal read", what, got, want, b.reads)
+		}
+		for _, project := range []string{"shop", "blog"} {
+			told, known, err := pulse.Sum(t.Context(), s, project, pulse.Unaccounted, now-tellAgain)
+			if want -= told; err != nil || !known {
+				t.Errorf("%s: rules are told %g of %s, %t, %v", what, told, project, known, err)
+			}
+		}
+		if want != 0 {
+			t.Errorf("%s: rules are told %g too few", what, want)
 		}
 	}
 	looks("nothing", 0, false)
