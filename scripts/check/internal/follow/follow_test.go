@@ -118,9 +118,15 @@ func TestWhatFollowsIsJudged(t *testing.T) {
 			c.Arrivals = append(c.Arrivals, *c.posts(4))
 			c.Arrivals[len(c.Arrivals)-1].Status = 200
 		}, ""},
-		"it is posted otherwise":          {func(c *Case) { c.posts(4).Events[0].Hash = "x" }, "forwarded"},
-		"something else is posted":        {func(c *Case) { c.posts(4).Events = append(c.posts(4).Events, receiver.Event{ID: "z"}) }, "forwarded"},
-		"events come in another order":    {func(c *Case) { a, b := c.posts(4), c.posts(5); *a, *b = *b, *a }, "order"},
+		"it is posted otherwise":       {func(c *Case) { c.posts(4).Events[0].Hash = "x" }, "forwarded"},
+		"something else is posted":     {func(c *Case) { c.posts(4).Events = append(c.posts(4).Events, receiver.Event{ID: "z"}) }, "forwarded"},
+		"events come in another order": {func(c *Case) { a, b := c.posts(4), c.posts(11); *a, *b = *b, *a }, "order"},
+		"some were held up a little":   {func(c *Case) { a, b := c.posts(4), c.posts(5); *a, *b = *b, *a }, ""},
+		"those of a message do": {func(c *Case) {
+			a, b := c.posts(4), c.posts(5)
+			c.stored["p/e5"].Batch, c.stored["p/e5"].Position = c.stored["p/e4"].Batch, 1
+			*a, *b = *b, *a
+		}, "order"},
 		"they come again":                 {func(c *Case) { c.Arrivals = append(c.Arrivals, *c.posts(4)) }, ""},
 		"they come again without a cause": {func(c *Case) { c.Breaks = 0; c.Arrivals = append(c.Arrivals, *c.posts(4)) }, "twice"},
 		"two forward by turns": {func(c *Case) {
