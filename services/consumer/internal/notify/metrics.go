@@ -30,6 +30,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Buckets: []float64{.05, .1, .25, .5, 1, 2, 5, 15, 60, 600, 3600, 86400},
 		}),
 	}
+	for _, why := range []string{notice.GivenUp, notice.Silenced} {
+		m.ended.WithLabelValues(why) // from the start, or the first ever would be no increase
+	}
 	r.MustRegister(m.attempts, m.ended, m.delay)
 	return m
 }
