@@ -18,7 +18,7 @@ const Kind = "notice"
 const (
 	Waiting   = "waiting"   // its record is due when it is to be tried
 	Delivered = "delivered" // its record is due when it may be forgotten
-	GivenUp   = "given_up"  // never due: it stays until somebody looks
+	GivenUp   = "given_up"  // likewise, but much later: somebody should look
 	Silenced  = "silenced"  // as Delivered, but nobody was told
 )
 

@@ -5,6 +5,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,13 +37,14 @@ type Times struct {
 	Longest time.Duration // between two attempts
 	Patient time.Duration // from the firing until it is given up
 	Keep    time.Duration // in which one that was delivered is still listed
+	Past    time.Duration // in which firings, silences that are over and notices that were given up are still there
 	Grace   time.Duration // in which an attempt may end when the process is to stop
 }
 
 // defaultTimes are those of production.
 var defaultTimes = Times{
 	Look: 200 * time.Millisecond, Try: 30 * time.Second, Taken: time.Minute, First: 5 * time.Second, Longest: time.Hour,
-	Patient: 24 * time.Hour, Keep: 7 * 24 * time.Hour, Grace: 5 * time.Second,
+	Patient: 24 * time.Hour, Keep: 7 * 24 * time.Hour, Past: 90 * 24 * time.Hour, Grace: 5 * time.Second,
 }
 
 // Notifier makes notices of firings and sends them. Any number of processes may
@@ -60,14 +62,18 @@ type Notifier struct {
 	targets map[string]*target
 	wake    chan struct{} // a target can take more
 	workers sync.WaitGroup
+	forgot  time.Time // when it last looked for what is past
 }
 
-// New tells of the firings in the store by way of the sender.
-func New(s store.Records, sender Sender, metrics *Metrics, log *zap.Logger) *Notifier {
-	return &Notifier{
+// New tells of the firings in the store by way of the sender, and deletes what
+// has been past for so long (0: 90 days).
+func New(s store.Records, sender Sender, past time.Duration, metrics *Metrics, log *zap.Logger) *Notifier {
+	n := &Notifier{
 		store: s, sender: sender, times: defaultTimes, paceOf: channel.PaceOf, metrics: metrics, log: log, now: time.Now,
 		targets: map[string]*target{}, wake: make(chan struct{}, 1),
 	}
+	n.times.Past = cmp.Or(past, n.times.Past)
+	return n
 }
 
 // page is how many records are read at a time.
@@ -81,7 +87,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 	ticker := time.NewTicker(n.times.Look)
 	defer ticker.Stop()
 	for {
-		if err := errors.Join(n.spread(ctx), n.send(ctx, sending)); err != nil && ctx.Err() == nil {
+		if err := errors.Join(n.spread(ctx), n.send(ctx, sending), n.forget(ctx)); err != nil && ctx.Err() == nil {
 			n.log.Warn("notices cannot be read or written", zap.Error(err))
 		}
 		select {
@@ -114,17 +120,39 @@ func (n *Notifier) spread(ctx context.Context) error {
 	}
 }
 
-// spreadOne ends with the firing not being due any more. Whoever was cut short
-// before does it again: the notices that are there already stay as they are.
+// spreadOne ends with the firing being due when it may be forgotten. Whoever was
+// cut short before does it again: the notices that are there already stay as they
+// are. One that was changed before was spread.
 func (n *Notifier) spreadOne(ctx context.Context, r store.Record, silences map[string][]notice.Silence) error {
+	if r.Revision > 0 {
+		return unlessChanged(n.store.DeleteRecord(ctx, r))
+	}
 	var f rule.Firing
 	if err := json.Unmarshal(r.Data, &f); err != nil {
 		n.log.Error("a firing cannot be read, nobody is told of it", zap.String("record", r.Key()), zap.Error(err))
 	} else if err := n.post(ctx, f, silences); err != nil {
 		return err
 	}
-	r.Due = 0
+	r.Due = n.in(n.times.Past)
 	return unlessChanged(n.store.UpdateRecord(ctx, r))
+}
+
+// forget deletes silences that have been over for long; they are due at their end.
+func (n *Notifier) forget(ctx context.Context) error {
+	if n.now().Sub(n.forgot) < n.times.Past/100 {
+		return nil
+	}
+	n.forgot = n.now()
+	over, err := n.store.DueRecords(ctx, notice.SilenceKind, n.in(-n.times.Past), page)
+	if err != nil {
+		return fmt.Errorf("read silences: %w", err)
+	}
+	for _, r := range over {
+		if err := unlessChanged(n.store.DeleteRecord(ctx, r)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // unlessChanged takes it for done when another process was faster.
@@ -160,21 +188,18 @@ func (n *Notifier) post(ctx context.Context, f rule.Firing, silences map[string]
 	return nil
 }
 
-// most silences of a project that are looked at.
-const mostSilences = 1000
-
 func (n *Notifier) silent(ctx context.Context, f *rule.Firing, known map[string][]notice.Silence) (bool, error) {
 	if _, ok := known[f.Project]; !ok {
-		records, err := n.store.Records(ctx, notice.SilenceKind, f.Project, "", mostSilences)
-		if err != nil {
-			return false, fmt.Errorf("read silences: %w", err)
-		}
 		known[f.Project] = []notice.Silence{}
-		for _, r := range records {
+		err := store.EachRecord(ctx, n.store, notice.SilenceKind, f.Project, func(r *store.Record) error {
 			var s notice.Silence
 			if json.Unmarshal(r.Data, &s) == nil { // better to be told than not
 				known[f.Project] = append(known[f.Project], s)
 			}
+			return nil
+		})
+		if err != nil {
+			return false, fmt.Errorf("read silences: %w", err)
 		}
 	}
 	return slices.ContainsFunc(known[f.Project], func(s notice.Silence) bool { return s.Covers(f) }), nil
@@ -222,7 +247,7 @@ func (n *Notifier) sendOne(ctx, sending context.Context, r store.Record, full bo
 			n.leave(t, r.Key())
 		})
 	case why == shut && n.now().Sub(told.CreatedAt.Std()) > n.times.Patient:
-		n.settle(ctx, r, told, givenUp(told))
+		n.settle(ctx, r, told, n.givenUp(told))
 	case why == shut:
 		return n.putOff(ctx, r, until)
 	case why == busy && full: // a flood for one target must not stand before the others'

@@ -87,11 +87,11 @@ func fire(t *testing.T, s store.Records, id string, channels ...string) {
 // quick are times that a test can wait for.
 var quick = Times{
 	Look: 5 * time.Millisecond, Try: 200 * time.Millisecond, Taken: 400 * time.Millisecond, First: 5 * time.Millisecond, Longest: 20 * time.Millisecond,
-	Patient: time.Minute, Keep: time.Hour, Grace: time.Second,
+	Patient: time.Minute, Keep: time.Hour, Past: time.Hour, Grace: time.Second,
 }
 
 func notifier(s store.Records, p Sender) *Notifier {
-	n := New(s, p, NewMetrics(prometheus.NewRegistry()), zap.NewNop())
+	n := New(s, p, 0, NewMetrics(prometheus.NewRegistry()), zap.NewNop())
 	n.times = quick
 	return n
 }
@@ -122,7 +122,7 @@ func state(t *testing.T, s store.Records, id, want string) *notice.Notice {
 				t.Fatal(err)
 			}
 			if told.State == want {
-				if (r.Due == 0) != (want == notice.GivenUp) {
+				if r.Due == 0 {
 					t.Errorf("%s is %s and due at %v", id, want, r.Due)
 				}
 				return told
@@ -152,9 +152,9 @@ func TestEveryChannelOfAFiringIsToldOnce(t *testing.T) {
 			}
 		}
 	}
-	due, err := s.DueRecords(t.Context(), rule.FiringKind, event.TimeOf(time.Now().Add(time.Hour)), 100)
+	due, err := s.DueRecords(t.Context(), rule.FiringKind, event.TimeOf(time.Now().Add(time.Minute)), 100)
 	for len(due) > 0 && err == nil && proc.Pause(t.Context(), 5*time.Millisecond) {
-		due, err = s.DueRecords(t.Context(), rule.FiringKind, event.TimeOf(time.Now().Add(time.Hour)), 100)
+		due, err = s.DueRecords(t.Context(), rule.FiringKind, event.TimeOf(time.Now().Add(time.Minute)), 100)
 	}
 	if err != nil || len(due) > 0 {
 		t.Errorf("%d firings are due still, %v", len(due), err)
@@ -265,12 +265,45 @@ func TestWhatWasDeliveredIsForgottenInTime(t *testing.T) {
 	for { // it comes and goes
 		r, err := s.Record(t.Context(), rule.FiringKind, "shop", "f")
 		_, gone := s.Record(t.Context(), notice.Kind, "shop", "f/ops")
-		if err == nil && r.Due == 0 && errors.Is(gone, store.ErrNotFound) {
+		if err == nil && r.Due > event.TimeOf(time.Now()) && errors.Is(gone, store.ErrNotFound) {
 			return
 		}
 		if !proc.Pause(t.Context(), 5*time.Millisecond) {
 			t.Fatal("it is there still")
 		}
+	}
+}
+
+// TestWhatIsPastIsDeletedInTime has what nobody needs any more go, and what lasts stay.
+func TestWhatIsPastIsDeletedInTime(t *testing.T) {
+	s := open(t)
+	n := notifier(s, &people{say: func(_ context.Context, n *notice.Notice) error {
+		if n.Channel == "slow" {
+			return fault.New(fault.Invalid, "refused", "answered 404")
+		}
+		return nil
+	}})
+	n.times.Past = 50 * time.Millisecond
+	now := event.TimeOf(time.Now())
+	for id, to := range map[string]event.Time{"over": now - 1000, "lasting": now + 3_600_000} {
+		data, _ := json.Marshal(notice.Silence{Rules: []string{"another"}, From: 500, To: to})
+		create(t, s, store.Record{Kind: notice.SilenceKind, Project: "shop", ID: id, Due: to, Data: data})
+	}
+	fire(t, s, "f", "ops", "slow")
+	run(t, n)
+	for _, key := range [][2]string{{rule.FiringKind, "f"}, {notice.Kind, "f/slow"}, {notice.SilenceKind, "over"}} {
+		for {
+			if _, err := s.Record(t.Context(), key[0], "shop", key[1]); errors.Is(err, store.ErrNotFound) {
+				break
+			}
+			if !proc.Pause(t.Context(), 5*time.Millisecond) {
+				t.Fatalf("%s %s is there still", key[0], key[1])
+			}
+		}
+	}
+	state(t, s, "f/ops", notice.Delivered)
+	if _, err := s.Record(t.Context(), notice.SilenceKind, "shop", "lasting"); err != nil {
+		t.Errorf("the silence that lasts: %v", err)
 	}
 }
 
@@ -348,7 +381,7 @@ func (n *Notifier) idle(t *testing.T, s store.Records) bool {
 
 func TestWhenItIsTriedAgain(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	n := New(nil, nil, NewMetrics(prometheus.NewRegistry()), zap.NewNop())
+	n := New(nil, nil, 0, NewMetrics(prometheus.NewRegistry()), zap.NewNop())
 	n.now = func() time.Time { return now }
 	limited := func(after time.Duration) error {
 		return &fault.Error{Kind: fault.Limited, Message: "too many", RetryAfter: after}
@@ -365,8 +398,8 @@ func TestWhenItIsTriedAgain(t *testing.T) {
 		"many":                 {20 * time.Hour, 40, errors.New("x"), notice.Waiting, 45 * time.Minute, 75 * time.Minute},
 		"as the server wants":  {0, 1, limited(10 * time.Minute), notice.Waiting, 10 * time.Minute, 10 * time.Minute},
 		"not later than a day": {23 * time.Hour, 9, limited(48 * time.Hour), notice.Waiting, time.Hour, time.Hour},
-		"after a day":          {24 * time.Hour, 9, errors.New("x"), notice.GivenUp, 0, 0},
-		"never":                {0, 1, fault.New(fault.Invalid, "refused", "no"), notice.GivenUp, 0, 0},
+		"after a day":          {24 * time.Hour, 9, errors.New("x"), notice.GivenUp, 90 * 24 * time.Hour, 90 * 24 * time.Hour},
+		"never":                {0, 1, fault.New(fault.Invalid, "refused", "no"), notice.GivenUp, 90 * 24 * time.Hour, 90 * 24 * time.Hour},
 	}
 	for name, tt := range tests {
 		told := &notice.Notice{Attempts: tt.attempts, CreatedAt: event.TimeOf(now.Add(-tt.age))}

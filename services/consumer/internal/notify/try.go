@@ -25,8 +25,8 @@ type outcome struct {
 }
 
 // givenUp is the outcome of one whose target has been left alone for too long.
-func givenUp(told *notice.Notice) outcome {
-	return outcome{state: notice.GivenUp, said: cmp.Or(told.LastError, "its channel kept failing until it was too old to be told")}
+func (n *Notifier) givenUp(told *notice.Notice) outcome {
+	return outcome{notice.GivenUp, n.in(n.times.Past), cmp.Or(told.LastError, "its channel kept failing until it was too old to be told")}
 }
 
 // try is one attempt. The notice is taken first by moving its due moment behind
@@ -90,7 +90,7 @@ func (n *Notifier) outcome(told *notice.Notice, remark string, err error) outcom
 	}
 	last := told.CreatedAt.Std().Add(n.times.Patient)
 	if told.Test || fault.KindOf(err) == fault.Invalid || !n.now().Before(last) {
-		return outcome{state: notice.GivenUp, said: err.Error()}
+		return outcome{notice.GivenUp, n.in(n.times.Past), err.Error()}
 	}
 	wait := max(retryAfter(err), jitter(doubled(n.times.First, told.Attempts-1, n.times.Longest)))
 	next := n.now().Add(wait)
