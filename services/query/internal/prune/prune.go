@@ -42,7 +42,7 @@ type Options struct {
 	Poll  time.Duration // between two looks for jobs; 5 s
 	Hold  time.Duration // how long a process that is not heard of keeps its job; 2 min
 	Grace time.Duration // from hiding days until deleting them: every replica has heard of it by then; 30 s
-	Rest  int           // pauses are so many times as long as the steps between them; 4
+	Rest  int           // pauses are so many times as long as the steps between them, at first; 19
 }
 
 // Kind is the kind of these jobs.
@@ -68,7 +68,7 @@ type Pruner struct {
 
 // New prunes nothing before Run. Metrics go to registry unless it is nil.
 func New(s Store, log *zap.Logger, registry prometheus.Registerer, now func() time.Time, o Options) *Pruner {
-	o.Poll, o.Hold, o.Grace, o.Rest = cmp.Or(o.Poll, 5*time.Second), cmp.Or(o.Hold, 2*time.Minute), cmp.Or(o.Grace, 30*time.Second), cmp.Or(o.Rest, 4)
+	o.Poll, o.Hold, o.Grace, o.Rest = cmp.Or(o.Poll, 5*time.Second), cmp.Or(o.Hold, 2*time.Minute), cmp.Or(o.Grace, 30*time.Second), cmp.Or(o.Rest, 19)
 	p := &Pruner{
 		store: s, log: log, now: now, options: o, holder: strings.ToLower(rand.Text()),
 		pruned:  prometheus.NewCounter(prometheus.CounterOpts{Name: "maidian_query_pruned_events_total", Help: "Events that were deleted because their project keeps them no longer."}),

@@ -152,8 +152,8 @@ func (w *work) tell(ctx context.Context) (fresh bool, err error) {
 }
 
 const (
-	batchesAtOnce = 64     // of one step
-	eventsAtOnce  = 4000   // from which on a step is large enough
+	batchesAtOnce = 16     // of one step
+	eventsAtOnce  = 1000   // from which on a step is large enough
 	looksAtOnce   = 20_000 // entries of the journal, after which it is noted how far it is read
 
 	// ahead is how much later than its entry was written an event may have happened, whatever the clocks.
@@ -209,10 +209,18 @@ func (w *work) step(ctx context.Context, some []store.Batch, at store.Cursor) er
 		w.job.Counts[batches] += len(some)
 	})
 	if err == nil && len(some) > 0 {
-		wait(ctx, min(time.Duration(w.options.Rest)*took, w.options.Hold/4))
+		wait(ctx, min(w.rest()*took, w.options.Hold/4))
 		err = ctx.Err()
 	}
 	return err
+}
+
+// hurry is after how long a job halves its pauses, so that it ends within a day.
+const hurry = 6 * time.Hour
+
+// rest is how many times as long as a step the pause after it is.
+func (w *work) rest() time.Duration {
+	return time.Duration(w.options.Rest >> min(w.now().Sub(w.job.StartedAt.Std())/hurry, 10))
 }
 
 // pruneBatches deletes what is old of these batches, and says how many events that were.
