@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,17 +39,18 @@ type report struct {
 		Accepting int64 `json:"accepting_ms"`
 		Storing   int64 `json:"storing_ms"`
 	}
+	Followed  *followed // nil where nothing follows the events
 	behaviour behaviour // what was seen beside the checker
 }
 
-// broken says whether a rule was found broken.
-func (r *report) broken(rule string) bool {
+// broken says how often one of some rules was found broken.
+func (r *report) broken(rules ...string) (n int) {
 	for _, f := range r.Findings {
-		if f.Rule == rule {
-			return true
+		if slices.Contains(rules, f.Rule) {
+			n += f.Count
 		}
 	}
-	return false
+	return n
 }
 
 // checker is maidian-check at work on a system, as a process that shares
@@ -70,6 +72,9 @@ func (s *system) loading(seed int, flags ...string) *checker {
 	s.t.Helper()
 	c := &checker{t: s.t, s: s, answers: map[string]int{}, ledger: filepath.Join(s.t.TempDir(), "ledger.jsonl")}
 	s.check = c
+	if s.following != nil {
+		s.following.begin()
+	}
 	args := append(c.common("load"),
 		"-collector", s.collectors(), "-seed", fmt.Sprint(seed), "-duration", "10m",
 		"-rate", rate(), "-concurrency", "8", "-poison", "0.02", "-timeout", "10s")
@@ -124,7 +129,7 @@ func (c *checker) stop() {
 func (c *checker) judge(since time.Time) *report {
 	c.t.Helper()
 	r := c.verify(since)
-	if len(r.Findings) == 0 {
+	if len(r.Findings) == 0 || c.s.following != nil { // of what follows the checker itself asks for long
 		return r
 	}
 	tick := time.NewTicker(2 * time.Second)
@@ -142,6 +147,9 @@ func (c *checker) verify(since time.Time) *report {
 	cmd := exec.Command(program(c.t), append(c.common("verify"),
 		"-store", c.s.store, "-query", c.s.query.url(), "-report", path, "-quiet", quiet(),
 		"-resumed-after", since.UTC().Format(time.RFC3339Nano))...)
+	if c.s.following != nil {
+		cmd.Args = append(cmd.Args, c.s.following.judged()...)
+	}
 	said, err := cmd.CombinedOutput()
 	text, readErr := os.ReadFile(path)
 	if readErr != nil {

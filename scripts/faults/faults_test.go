@@ -24,13 +24,15 @@ type fault struct {
 	env      []string
 	patches  []patch
 	load     []string                      // flags of the load beside the usual ones
+	define   []string                      // flags of what is watched, where something follows the events
+	verify   []string                      // flags of the verdict beside the usual ones
 	do       func(s *system, c *checker)   // hurts and heals; returns once it is healed
 	mix      []string                      // in place of do: names of faults that are drawn by chance
 	expect   func(t *testing.T, r *report) // what must be so beside the checker's rules
 }
 
 // faults are all there are, in the order of the table.
-var faults = slices.Concat(pipelineFaults, lineFaults, clusterFaults, storeFaults, embeddedFaults, clientFaults, mixes)
+var faults = slices.Concat(pipelineFaults, lineFaults, clusterFaults, storeFaults, embeddedFaults, clientFaults, followingFaults, mixes)
 
 // pipelineFaults are what brokers and processes can do.
 var pipelineFaults = []fault{
@@ -388,9 +390,10 @@ func (f *fault) run(t testing.TB, seed int, patches ...patch) *report {
 		on = onSQLite
 	}
 	s := on(t, append(append([]patch{}, f.patches...), patches...), f.env)
-	s.first = seed == firstSeed
+	s.first, s.fault, s.hopeless = seed == firstSeed, f, len(patches) > 0
 	c := s.loading(seed, f.load...)
 	c.until("200", s.around())
+	s.followed()
 	o := s.observe(c)
 	if f.mix != nil {
 		s.mixed(c, f.mix, seed)
@@ -399,6 +402,7 @@ func (f *fault) run(t testing.TB, seed int, patches ...patch) *report {
 	}
 	healed := o.healed()
 	c.until("200", s.around())
+	s.followed()
 	c.stop()
 	r := c.judge(healed)
 	r.behaviour = o.over(r)
@@ -416,7 +420,8 @@ func TestFaults(t *testing.T) {
 		}
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			row, bearing := row{fault: f.name, injected: f.injected}, bearing{fault: f.name}
+			row, bearing, sequel := row{fault: f.name, injected: f.injected}, bearing{fault: f.name}, sequel{fault: f.name}
+			var written lines
 			for seed := range seeds() {
 				t.Run(fmt.Sprint("seed ", firstSeed+seed), func(t *testing.T) { // whose end is the system's
 					r := f.run(t, firstSeed+seed)
@@ -429,6 +434,10 @@ func TestFaults(t *testing.T) {
 					r.behaviour.expect(t)
 					row.add(r)
 					bearing.runs = append(bearing.runs, r.behaviour)
+					if r.Followed != nil {
+						sequel.add(r)
+						written[2] = sequel.String()
+					}
 				})
 			}
 			if len(bearing.runs) < seeds() {
@@ -436,7 +445,8 @@ func TestFaults(t *testing.T) {
 			}
 			table.Lock()
 			defer table.Unlock()
-			row.write(t, &bearing)
+			written[0], written[1] = row.String(), bearing.String()
+			written.write(t, f.name)
 		})
 	}
 }

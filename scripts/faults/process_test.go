@@ -20,6 +20,7 @@ type process struct {
 	t       testing.TB
 	name    string
 	program string
+	args    []string
 	env     []string
 	health  string // answers 200 once it can be used
 
@@ -31,7 +32,7 @@ type process struct {
 // start runs the program and does not wait for it; extra goes into its environment this once.
 func (p *process) start(extra ...string) {
 	p.t.Helper()
-	cmd := exec.Command(p.program)
+	cmd := exec.Command(p.program, p.args...)
 	cmd.Env = append(append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.t.TempDir()}, p.env...), extra...)
 	cmd.Stdout, cmd.Stderr = &p.output, &p.output
 	if err := cmd.Start(); err != nil {

@@ -6,8 +6,8 @@ var seams = []patch{
 	{file: "services/collector/internal/intake/crash_here.go", new: "package intake\n" + crashHere},
 	{
 		file: "services/collector/internal/intake/intake.go",
-		old:  "		if err := in.coalescer.Publish(from, lines.bytes, lines.ends); err != nil {\n			return Answer{}, err\n		}\n",
-		new:  "		crashHere(\"after accept\")\n		if err := in.coalescer.Publish(from, lines.bytes, lines.ends); err != nil {\n			return Answer{}, err\n		}\n		crashHere(\"after confirm\")\n",
+		old:  "		if err := in.coalescer.Publish(ctx, from, lines.bytes, lines.ends); err != nil {\n			return Answer{}, err\n		}\n",
+		new:  "		crashHere(\"after accept\")\n		if err := in.coalescer.Publish(ctx, from, lines.bytes, lines.ends); err != nil {\n			return Answer{}, err\n		}\n		crashHere(\"after confirm\")\n",
 	},
 	{file: "services/consumer/internal/deliver/crash_here.go", new: "package deliver\n" + crashHere},
 	{file: "pkg/bus/internal/receive/crash_here.go", new: "package receive\n" + crashHere},

@@ -36,7 +36,10 @@ type system struct {
 	store     string   // as the checker wants it
 	keys      map[string][2]string
 	env       []string // of every process
+	fault     *fault   // that is done to it
+	hopeless  bool     // it is a control: what is missing will not come
 	check     *checker
+	following *following // nil: nothing is made of what is stored
 }
 
 // layout is what a system is made of.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -69,9 +68,57 @@ before the fault, under load → at its end → at rest, when all is over.
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- | --- |
 `
 
-// write puts the fault's rows into the tables that RELIABILITY names, in the
+// followedHead ends the second table and begins the third.
+const followedHead = `
+## What followed
+
+Rules, a channel and destinations in every project, while two processes follow what is stored and one receiver takes what they send, or does not. A firing is *wrong* if
+it is missing, is there twice or should not be there, in the store or, as a notice, in the outbox. Of the windows that rules judge, *doubtful* are those to which something came so late that
+it may or may not have counted; either is right. Told and posted are requests that the receiver answered with 200; what is not told, not posted or not in exactly one file is *missing*.
+At least once is the promise: *again* are events that were posted more than once.
+
+| fault | firings | wrong | windows | doubtful | told | missing | posted | again | missing | in files | missing or twice | requests without success |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+`
+
+// followed is what the checker says of what followed the stored events.
+type followed struct{ Firings, Windows, Doubtful, Told, Posted, Again, Filed, Unmoved int }
+
+// sequel is one fault's line in the third table, summed over its runs.
+type sequel struct {
+	fault                         string
+	sum                           followed
+	wrong, untold, unsent, unfile int
+}
+
+func (w *sequel) add(r *report) {
+	f := r.Followed
+	w.sum.Firings += f.Firings
+	w.sum.Windows += f.Windows
+	w.sum.Doubtful += f.Doubtful
+	w.sum.Told += f.Told
+	w.sum.Posted += f.Posted
+	w.sum.Again += f.Again
+	w.sum.Filed += f.Filed
+	w.sum.Unmoved += f.Unmoved
+	w.wrong += r.broken("firings", "notices")
+	w.untold += r.broken("told", "signed")
+	w.unsent += r.broken("forwarded", "order", "twice")
+	w.unfile += r.broken("files")
+}
+
+func (w *sequel) String() string {
+	f := &w.sum
+	return fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d |",
+		w.fault, f.Firings, w.wrong, f.Windows, f.Doubtful, f.Told, w.untold, f.Posted, f.Again, w.unsent, f.Filed, w.unfile, f.Unmoved)
+}
+
+// lines are what one fault has in the tables; some are empty.
+type lines [3]string
+
+// write puts a fault's lines into the tables that RELIABILITY names, in the
 // place of its earlier ones.
-func (w *row) write(t *testing.T, b *bearing) {
+func (l lines) write(t *testing.T, fault string) {
 	t.Helper()
 	path := os.Getenv("RELIABILITY")
 	if path == "" {
@@ -84,19 +131,34 @@ func (w *row) write(t *testing.T, b *bearing) {
 	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte(withRows(string(old), w, b)), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(l.in(string(old), fault)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// withRows is the page with one fault's rows replaced.
-func withRows(page string, w *row, b *bearing) string {
-	_, headline, _ := strings.Cut(behaviourHead, "\n")
-	headline, _, _ = strings.Cut(headline, "\n")
-	events, behaved, _ := strings.Cut(page, headline)
-	first, second := rowsIn(events), rowsIn(behaved)
-	first[w.fault], second[b.fault] = w.String(), b.String()
-	return tableHead + strings.Join(inOrder(first), "\n") + "\n" + behaviourHead + strings.Join(inOrder(second), "\n") + "\n"
+// in is the page with one fault's lines replaced.
+func (l lines) in(page, fault string) (changed string) {
+	heads := []string{tableHead, behaviourHead, followedHead}
+	for i, head := range heads {
+		table := page
+		if i+1 < len(heads) {
+			table, page, _ = strings.Cut(page, headline(heads[i+1]))
+		}
+		rows := rowsIn(table)
+		if l[i] != "" {
+			rows[fault] = l[i]
+		}
+		changed += head
+		for _, row := range inOrder(rows) {
+			changed += row + "\n"
+		}
+	}
+	return changed
+}
+
+func headline(head string) string {
+	line, _, _ := strings.Cut(strings.TrimPrefix(head, "\n"), "\n")
+	return line
 }
 
 // rowsIn are a table's lines by their fault, the head among them.
@@ -111,27 +173,32 @@ func rowsIn(table string) map[string]string {
 }
 
 // inOrder are the rows in the order of the faults; what is no fault any more is left out.
-func inOrder(rows map[string]string) (lines []string) {
+func inOrder(rows map[string]string) (ordered []string) {
 	for _, f := range faults {
 		if line, ok := rows[f.name]; ok {
-			lines = append(lines, line)
+			ordered = append(ordered, line)
 		}
 	}
-	return slices.Clip(lines)
+	return ordered
 }
 
 func TestRowsTakeThePlaceOfTheFaultsEarlierOnes(t *testing.T) {
-	rows := func(name string, stored int) (*row, *bearing) {
-		return &row{fault: name, injected: "x", stored: stored}, &bearing{fault: name, runs: []behaviour{{refusals: refusals{count: stored, first: 3006}}}}
+	rows := func(name string, stored int) lines {
+		w := row{fault: name, injected: "x", stored: stored}
+		b := bearing{fault: name, runs: []behaviour{{refusals: refusals{count: stored, first: 3006}}}}
+		return lines{w.String(), b.String()}
 	}
+	followed := sequel{fault: faults[2].name, sum: followed{Firings: 7}}
 	page := ""
 	for i, name := range []string{faults[2].name, faults[0].name, faults[2].name} {
-		w, b := rows(name, 70+i)
-		page = withRows(page, w, b)
+		l := rows(name, 70+i)
+		if i == 0 {
+			l[2] = followed.String()
+		}
+		page = l.in(page, name)
 	}
-	w0, b0 := rows(faults[0].name, 71)
-	w2, b2 := rows(faults[2].name, 72)
-	want := tableHead + w0.String() + "\n" + w2.String() + "\n" + behaviourHead + b0.String() + "\n" + b2.String() + "\n"
+	first, second := rows(faults[0].name, 71), rows(faults[2].name, 72)
+	want := tableHead + first[0] + "\n" + second[0] + "\n" + behaviourHead + first[1] + "\n" + second[1] + "\n" + followedHead + followed.String() + "\n"
 	if page != want {
 		t.Errorf("got\n%s\nwant\n%s", page, want)
 	}
