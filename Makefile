@@ -1,7 +1,7 @@
 # make run     starts everything on this machine     make test   runs every test
 # make help    lists the rest
 .DEFAULT_GOAL := help
-.PHONY: help run run-rabbit demo simulate build images sbom sdk test test-go test-sdk test-browser check lint tidy controls faults nemesis overload slow-clients soak oracle fuzz bench bench-drain bench-query bench-sdk bench-growth walks clean
+.PHONY: help run run-rabbit demo simulate build images test-images compose sbom sdk test test-go test-sdk test-browser check lint tidy controls faults nemesis overload slow-clients soak oracle fuzz bench bench-drain bench-query bench-sdk bench-growth walks clean
 
 GO       ?= go
 GOTOOLS  := $(CURDIR)/bin/tools
@@ -42,6 +42,14 @@ FORCE:
 images: ## the services' images, by docker, podman or buildah (PREBUILT=1: compiled by this machine's Go)
 	@GO="$(GO)" VERSION="$(VERSION)" scripts/images
 
+test-images: ## build the images with podman and run them as compose.yaml says: confined, ready, answering, stopping in order
+	@scripts/need rabbitmq podman
+	@GO="$(GO)" scripts/test-images
+
+compose: ## everything in containers by docker compose: secrets, images, servers, dashboards
+	@scripts/secrets deploy/secrets && mkdir -p deploy/credentials
+	@MAIDIAN_VERSION=$${MAIDIAN_VERSION:-$(VERSION)} docker compose -f deploy/compose.yaml up --detach --build --wait
+
 SERVICES := collector consumer query maidian
 sbom: $(GOTOOLS)/cyclonedx-gomod ## what each image's program is made of, as CycloneDX, into dist/sbom
 	@for s in $(SERVICES); do \
@@ -56,7 +64,7 @@ sdk/node_modules: sdk/package.json sdk/package-lock.json
 	@scripts/need node
 	@cd sdk && npm ci --no-fund --no-audit --loglevel=error && touch node_modules
 
-test: test-go test-sdk test-browser ## run every test
+test: test-go test-sdk test-browser check-deploy ## run every test
 
 test-go: ## Go tests with the race detector, on private servers
 	@scripts/need gcc rabbitmq postgres clickhouse
@@ -64,6 +72,14 @@ test-go: ## Go tests with the race detector, on private servers
 
 test-sdk: sdk/node_modules ## the SDK's unit tests
 	@cd sdk && npm run --silent test
+
+# A module outside the workspace: Kubernetes' own modules must move no version that a service is built with.
+check-deploy: ## the Kubernetes manifests and the Helm chart: schemas, kube-score, Pod Security, helm, variables
+	@cd scripts/kubernetes && GOWORK=off $(GO) test -timeout 20m ./...
+
+kubernetes: ## make the Helm chart, and the operator's alert rules, of deploy/kubernetes and deploy/prometheus
+	@cd scripts/kubernetes && GOWORK=off $(GO) build -o $(GOTOOLS)/kubernetes .
+	@$(GOTOOLS)/kubernetes
 
 WALKS ?= 1000
 SEED  ?= 1
@@ -96,9 +112,10 @@ $(GOTOOLS)/gofumpt:
 $(GOTOOLS)/cyclonedx-gomod: scripts/sbom/go.mod
 	@cd scripts/sbom && GOWORK=off $(GO) build -o $@ github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 
-controls: ## builds that break the promise on purpose: the checker must find each (about 20 minutes)
+controls: PARALLEL ?= 3
+controls: ## builds that break the promise on purpose: the checker must find each (PARALLEL=3 side by side; about 25 minutes)
 	@scripts/need rabbitmq
-	CONTROLS=all $(GO) test -count 1 -timeout 60m -v -run 'TestTheChecker|TestPatches' ./scripts/faults
+	CONTROLS=all FAULT_PARALLEL=$(PARALLEL) $(GO) test -count 1 -timeout 60m -v -run 'TestTheChecker|TestPatches' ./scripts/faults
 
 faults: SEEDS ?= 3
 faults: PARALLEL ?= 3
