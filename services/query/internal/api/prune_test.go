@@ -31,11 +31,11 @@ func TestWhatIsOldIsPrunedInAJob(t *testing.T) {
 		t.Errorf("got %d, want 202", asked.status)
 	}
 	asked.has("kind", `"prune"`)
-	s.finished(shop + "/jobs/" + asked.json("job").(string)).has("state", `"done"`)
+	s.finished(shop+"/jobs/"+asked.json("job").(string)).has("state", `"done"`)
 	s.get(adminKey, shop).ok().has("retained_from", `null`)
 
 	asked = s.post(adminKey, shop+"/prune", `{"older_than": "2w"}`).ok()
-	s.finished(shop + "/jobs/" + asked.json("job").(string)).has("state", `"done"`)
+	s.finished(shop+"/jobs/"+asked.json("job").(string)).has("state", `"done"`)
 	s.get(adminKey, shop).ok().has("retained_from", `"2026-06-01T00:00:00.000Z"`)
 
 	for _, wrong := range []string{``, `{}`, `{"older_than": "1h"}`, `{"older_than": "0d"}`, `{"older_than": "36h"}`, `{"older_than": "x"}`} {
@@ -54,6 +54,6 @@ func TestAProjectSaysHowLongItKeepsEvents(t *testing.T) {
 	for s.get(adminKey, shop+"/jobs/job_retention").status == http.StatusNotFound { // until the pruner has looked
 		runtime.Gosched()
 	}
-	s.finished(shop + "/jobs/job_retention").has("state", `"done"`)
+	s.finished(shop+"/jobs/job_retention").has("state", `"done"`)
 	s.get(adminKey, shop).ok().has("retained_from", `"2026-06-08T00:00:00.000Z"`)
 }
