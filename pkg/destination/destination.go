@@ -56,6 +56,8 @@ func kinds() []kind {
 		{"clickhouse", func() Settings { return &ClickHouse{} }},
 		{"postgres", func() Settings { return &Postgres{} }},
 		{"kafka", func() Settings { return &Kafka{} }},
+		{"bigquery", func() Settings { return &BigQuery{} }},
+		{"snowflake", func() Settings { return &Snowflake{} }},
 	}
 }
 

@@ -117,6 +117,8 @@ func TestWhatIsWrittenReadsBack(t *testing.T) {
 		`{"id":"a","type":"clickhouse","settings":{"url":"http://c:8123","table":"t"},"fields":["event_id","plan"],"rename":{"plan":"tier"}}`,
 		`{"id":"a","type":"postgres","settings":{"url":{"env":"CREDENTIAL_A"},"table":"t"},"from":"beginning"}`,
 		`{"id":"a","type":"kafka","settings":{"brokers":["k:9092"],"topic":"t"},"enabled":false}`,
+		`{"id":"a","type":"bigquery","settings":{"project_id":"p","dataset":"d","table":"t","key":{"file":"a"},"every":"5m"},"pause_after":0}`,
+		`{"id":"a","type":"snowflake","settings":{"account":"o-a","user":"u","key":{"env":"CREDENTIAL_A"},"warehouse":"W","database":"D","table":"T"}}`,
 	} {
 		d, err := Read([]byte(text))
 		if err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/maidian/maidian/pkg/store/mongo"
 	"github.com/maidian/maidian/services/consumer/internal/backlog"
 	"github.com/maidian/maidian/services/consumer/internal/deliver"
+	"github.com/maidian/maidian/services/consumer/internal/forward"
 	"github.com/maidian/maidian/services/consumer/internal/outgoing"
 )
 
@@ -88,8 +89,12 @@ func (s *Settings) Limits() bus.Limits {
 	}
 }
 
-// Run consumes from RabbitMQ into MongoDB.
-func Run(ctx context.Context, cfg *Config, p *proc.Process) error {
+// Warehouse is a type of destination whose client is so heavy that only
+// bin/consumer has it.
+type Warehouse = forward.Warehouse
+
+// Run consumes from RabbitMQ into MongoDB, and forwards to warehouses too.
+func Run(ctx context.Context, cfg *Config, p *proc.Process, warehouses ...Warehouse) error {
 	s, err := mongo.Open(ctx, cfg.Mongo)
 	if err != nil {
 		return err
@@ -99,7 +104,7 @@ func Run(ctx context.Context, cfg *Config, p *proc.Process) error {
 	if err != nil {
 		return err
 	}
-	return Serve(ctx, &cfg.Settings, p, Deps{Receivers: receivers, Store: s, Queue: queue})
+	return Serve(ctx, &cfg.Settings, p, Deps{Receivers: receivers, Store: s, Queue: queue, Warehouses: warehouses})
 }
 
 // receivers are a worker's each, and who tells how much is in the queue and in their hands.
@@ -122,6 +127,8 @@ type Deps struct {
 	Receivers []bus.Receiver // a worker each
 	Store     store.Store
 	Queue     bus.Inspector // for rules about the pipeline; nil: they know nothing of the queue
+
+	Warehouses []Warehouse // that can be forwarded to
 }
 
 // Serve does what its roles are until the process stops; without any it stores.

@@ -61,6 +61,8 @@ func (s *Settings) forwarding(p *proc.Process, deps Deps) error {
 		Dial:   near.Dial,
 		Folder: s.Files,
 		Keys:   keys,
+
+		Warehouses: deps.Warehouses,
 	}
 	f := forward.New(deps.Store, leases, env, forward.NewMetrics(p.Metrics), p.Log)
 	follow(p, "forward", f.Run)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path"
 
+	"github.com/parquet-go/parquet-go"
+
 	"github.com/maidian/maidian/pkg/destination"
 )
 
@@ -27,7 +29,7 @@ func (o *opening) files(s *destination.Files) (Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &files{layout{&s.Layout, &o.definition.Shape}, root}, nil
+	return &files{layout{&s.Layout, &o.definition.Shape, parquet.JSON()}, root}, nil
 }
 
 func (w *files) Send(_ context.Context, b Batch) error {

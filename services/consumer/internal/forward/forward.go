@@ -42,6 +42,8 @@ type Env struct {
 	Dial   Dial   // for servers that may be beside this one
 	Folder string // that files may be written below; empty: nowhere
 	Keys   *secret.Keys
+
+	Warehouses []Warehouse // that this program has a client for
 }
 
 // Dial makes connections, or refuses to.

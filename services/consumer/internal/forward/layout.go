@@ -16,7 +16,8 @@ import (
 // named by the batch, so that the batch's repetition puts the same in the same place.
 type layout struct {
 	*destination.Layout
-	shape *destination.Shape
+	shape  *destination.Shape
+	object parquet.Node // of an event's properties in Parquet
 }
 
 // file is one that is to be written.
@@ -63,7 +64,7 @@ func fileName(id string) string {
 
 func (l *layout) content(f *file) ([]byte, error) {
 	if l.Format == destination.Parquet {
-		return parquetFile(l.shape.Columns(), f.items)
+		return parquetFile(l.shape.Columns(), f.items, l.object)
 	}
 	var all []byte
 	for _, item := range f.items {
@@ -75,10 +76,14 @@ func (l *layout) content(f *file) ([]byte, error) {
 // parquetFile has a column for each of the definition's, all of them optional:
 // fields of an event with the type that they have, properties as text, or JSON
 // where they are no text.
-func parquetFile(columns []destination.Column, items []*Item) ([]byte, error) {
+func parquetFile(columns []destination.Column, items []*Item, object parquet.Node) ([]byte, error) {
 	group := parquet.Group{}
 	for _, c := range columns {
-		group[c.Name] = parquet.Optional(parquetNode(c.Field))
+		node := parquetNode(c.Field)
+		if c.Field != nil && c.Field.Kind == event.Object {
+			node = object
+		}
+		group[c.Name] = parquet.Optional(node)
 	}
 	schema := parquet.NewSchema("event", group)
 	var out bytes.Buffer
@@ -117,8 +122,6 @@ func parquetNode(f *event.Field) parquet.Node {
 		return parquet.Timestamp(parquet.Millisecond)
 	case event.Flag:
 		return parquet.Leaf(parquet.BooleanType)
-	case event.Object:
-		return parquet.JSON()
 	}
 	return parquet.String()
 }

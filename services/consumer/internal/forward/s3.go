@@ -7,6 +7,7 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/parquet-go/parquet-go"
 
 	"github.com/maidian/maidian/pkg/destination"
 )
@@ -37,7 +38,7 @@ func (o *opening) s3(s *destination.S3) (Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &bucket{layout{&s.Layout, &o.definition.Shape}, s.Bucket, client}, nil
+	return &bucket{layout{&s.Layout, &o.definition.Shape, parquet.JSON()}, s.Bucket, client}, nil
 }
 
 func (t *bucket) Send(ctx context.Context, b Batch) error {

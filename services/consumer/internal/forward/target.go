@@ -117,6 +117,10 @@ func open(ctx context.Context, o *opening) (Target, error) {
 		return o.postgres(ctx, s)
 	case *destination.Kafka:
 		return o.kafka(s)
+	case *destination.BigQuery:
+		return o.bigquery(ctx, s)
+	case *destination.Snowflake:
+		return o.snowflake(ctx, s)
 	}
 	return nil, fmt.Errorf("this version cannot send to a destination of type %s", o.definition.Type)
 }
