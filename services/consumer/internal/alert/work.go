@@ -37,6 +37,7 @@ type work struct {
 	snapped  time.Time     // by the process's own clock, as is the next one: how often to write is nothing that rules see
 	snapping time.Duration // how long the last snapshot took
 	sampled  time.Time
+	answered event.Time // when the queue was last known
 
 	past    *rule.Past // that is being read
 	learned chan error
@@ -226,8 +227,7 @@ func (w *work) follow(ctx context.Context) (idle bool, err error) {
 	}
 	w.metrics.events.Add(float64(seen))
 	if idle = stored < eventsAtOnce; idle { // that was the end of the journal
-		looked := event.TimeOf(w.feed.Looked())
-		w.advance(looked - w.late.by(looked))
+		w.advance(w.upTo(ctx, event.TimeOf(w.feed.Looked())))
 	}
 	w.metrics.behind.set(w.project, w.rules.Progress())
 	return idle, nil
@@ -269,26 +269,6 @@ func (w *work) learn(ctx context.Context) error {
 	default:
 		return nil
 	}
-}
-
-// lateness is how long the newest entry of the journal was on its way. While
-// consumers work off a backlog, the windows of the time of which it is must wait.
-type lateness struct{ written, lag event.Time }
-
-// mostLate is the most that windows wait for what is late.
-const mostLate = event.Time(time.Hour / time.Millisecond)
-
-func (l *lateness) see(entry *store.Batch) {
-	l.written, l.lag = entry.WrittenAt, min(mostLate, max(0, entry.WrittenAt-entry.ReceivedAt))
-}
-
-// by is how late others may be at a moment; what was seen longer ago than its
-// own lag says nothing any more.
-func (l *lateness) by(now event.Time) event.Time {
-	if now >= l.written+l.lag {
-		return 0
-	}
-	return l.lag
 }
 
 // snapshot writes everything, so that steps begin anew.
