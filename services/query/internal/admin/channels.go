@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -45,55 +44,23 @@ func showChannel(c *notice.Channel) *Channel {
 	return shown
 }
 
-const mostChannels = 200 // of a project
-
 // Channels are all of a project, by id.
 func (a *Admin) Channels(ctx context.Context, project string) ([]*Channel, error) {
-	if _, err := a.find(ctx, project); err != nil {
-		return nil, err
+	all, err := channels.all(ctx, a, project)
+	shown := make([]*Channel, len(all))
+	for i := range all {
+		shown[i] = showChannel(&all[i])
 	}
-	records, err := a.store.Records(ctx, notice.ChannelKind, project, "", mostChannels)
-	if err != nil {
-		return nil, fmt.Errorf("read channels: %w", err)
-	}
-	all := make([]*Channel, len(records))
-	for i := range records {
-		c, err := channelOf(&records[i])
-		if err != nil {
-			return nil, err
-		}
-		all[i] = showChannel(c)
-	}
-	return all, nil
-}
-
-func channelOf(r *store.Record) (*notice.Channel, error) {
-	c := &notice.Channel{}
-	if err := json.Unmarshal(r.Data, c); err != nil {
-		return nil, fmt.Errorf("channel %s: %w", r.Key(), err)
-	}
-	return c, nil
+	return shown, err
 }
 
 // Channel is one of a project.
 func (a *Admin) Channel(ctx context.Context, project, id string) (*Channel, error) {
-	_, c, err := a.channel(ctx, project, id)
+	_, c, err := channels.one(ctx, a, project, id)
 	if err != nil {
 		return nil, err
 	}
 	return showChannel(c), nil
-}
-
-func (a *Admin) channel(ctx context.Context, project, id string) (*store.Record, *notice.Channel, error) {
-	r, err := a.store.Record(ctx, notice.ChannelKind, project, id)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil, fault.New(fault.NotFound, "unknown_channel", "project %q has no channel %q", project, id)
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("read channel: %w", err)
-	}
-	c, err := channelOf(r)
-	return r, c, err
 }
 
 // CreateChannel adds one whose id is free.
@@ -102,15 +69,7 @@ func (a *Admin) CreateChannel(ctx context.Context, project string, definition []
 	if err != nil {
 		return nil, err
 	}
-	all, err := a.store.Records(ctx, notice.ChannelKind, project, "", mostChannels)
-	if err != nil {
-		return nil, fmt.Errorf("read channels: %w", err)
-	}
-	if len(all) == mostChannels {
-		return nil, fault.New(fault.Conflict, "too_many", "project %q has %d channels already", project, mostChannels)
-	}
-	c.CreatedAt = event.TimeOf(a.now())
-	return a.keepChannel(ctx, &store.Record{Kind: notice.ChannelKind, Project: project, ID: c.ID}, c, nil, a.store.CreateRecord)
+	return a.keepChannel(ctx, nil, c, nil)
 }
 
 // PutChannel replaces one, or creates it. A secret that is given as it is shown stays.
@@ -122,18 +81,15 @@ func (a *Admin) PutChannel(ctx context.Context, project, id string, definition [
 	if c.ID != id {
 		return nil, fault.Field("id", "must be %q, as in the path", id)
 	}
-	r, old, err := a.channel(ctx, project, id)
-	if fault.KindOf(err) == fault.NotFound {
-		return a.CreateChannel(ctx, project, definition)
-	}
-	if err != nil {
+	r, old, err := channels.one(ctx, a, project, id)
+	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return nil, err
 	}
-	c.CreatedAt = old.CreatedAt
-	return a.keepChannel(ctx, r, c, old, a.store.UpdateRecord)
+	return a.keepChannel(ctx, r, c, old)
 }
 
-var channelID = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,39}$`)
+// definedID is an id that people choose.
+var definedID = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,39}$`)
 
 func (a *Admin) readChannel(ctx context.Context, project string, definition []byte) (*notice.Channel, error) {
 	if _, err := a.find(ctx, project); err != nil {
@@ -144,7 +100,7 @@ func (a *Admin) readChannel(ctx context.Context, project string, definition []by
 		return nil, err
 	}
 	id := p.Required("id", `1 to 40 of a-z, 0-9, _ and -, such as "ops"`)
-	if id != "" && !channelID.MatchString(id) {
+	if id != "" && !definedID.MatchString(id) {
 		p.Fail("id", "must be 1 to 40 of a-z, 0-9, _ and -, and begin with one of the first two, got %q", id)
 	}
 	c := notice.ReadChannel(p)
@@ -152,8 +108,8 @@ func (a *Admin) readChannel(ctx context.Context, project string, definition []by
 	return &c, p.Done()
 }
 
-// keepChannel seals what is secret and writes the record.
-func (a *Admin) keepChannel(ctx context.Context, r *store.Record, c, old *notice.Channel, write func(context.Context, store.Record) error) (*Channel, error) {
+// keepChannel seals what is secret and writes it in the place of an old one, if there is one.
+func (a *Admin) keepChannel(ctx context.Context, r *store.Record, c, old *notice.Channel) (*Channel, error) {
 	for name, values := range c.Secrets {
 		for i, v := range values {
 			sealed, err := a.sealed(c, old, name, i, v)
@@ -164,19 +120,10 @@ func (a *Admin) keepChannel(ctx context.Context, r *store.Record, c, old *notice
 		}
 	}
 	c.UpdatedAt = event.TimeOf(a.now())
-	data, err := json.Marshal(c)
-	if err != nil {
-		return nil, err
+	if c.CreatedAt = c.UpdatedAt; old != nil {
+		c.CreatedAt = old.CreatedAt
 	}
-	r.Data = data
-	err = write(ctx, *r)
-	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
-		return nil, fault.New(fault.Conflict, "changed_or_taken", "channel %q is there already, or was changed by somebody else at this moment", c.ID)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("keep channel: %w", err)
-	}
-	return showChannel(c), nil
+	return showChannel(c), channels.put(ctx, a, c.Project, c.ID, r, c, 0)
 }
 
 // sealed is a secret as it is kept. One of an older channel stays only while the
@@ -210,11 +157,7 @@ func whereTo(c *notice.Channel) string {
 
 // DeleteChannel forgets one. Notices on their way to it are given up.
 func (a *Admin) DeleteChannel(ctx context.Context, project, id string) error {
-	r, _, err := a.channel(ctx, project, id)
-	if err != nil {
-		return err
-	}
-	return a.deleted(ctx, r)
+	return channels.remove(ctx, a, project, id)
 }
 
 func (a *Admin) deleted(ctx context.Context, r *store.Record) error {
@@ -230,7 +173,7 @@ func (a *Admin) deleted(ctx context.Context, r *store.Record) error {
 
 // TestChannel has a sample sent, once. What comes of it is the notice's state.
 func (a *Admin) TestChannel(ctx context.Context, project, id string) (*notice.Notice, error) {
-	if _, _, err := a.channel(ctx, project, id); err != nil {
+	if _, _, err := channels.one(ctx, a, project, id); err != nil {
 		return nil, err
 	}
 	n := notice.Sample(project, id, "test."+random()[:12]+"/"+id)

@@ -2,14 +2,12 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/maidian/maidian/pkg/ask"
-	"github.com/maidian/maidian/pkg/calendar"
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/fault"
 	"github.com/maidian/maidian/pkg/notice"
@@ -102,34 +100,42 @@ func (a *Admin) RetryNotice(ctx context.Context, project, id string) (*notice.No
 	return n, nil
 }
 
-// mostSilences is the most silences of a project, past ones too.
-const mostSilences = 1000
-
 // Silences are all of a project, by id.
 func (a *Admin) Silences(ctx context.Context, project string) ([]notice.Silence, error) {
-	if _, err := a.find(ctx, project); err != nil {
-		return nil, err
-	}
-	records, err := a.store.Records(ctx, notice.SilenceKind, project, "", mostSilences)
-	if err != nil {
-		return nil, fmt.Errorf("read silences: %w", err)
-	}
-	all := make([]notice.Silence, len(records))
-	for i := range records {
-		if err := json.Unmarshal(records[i].Data, &all[i]); err != nil {
-			return nil, fmt.Errorf("silence %s: %w", records[i].Key(), err)
-		}
-	}
-	return all, nil
+	return silences.all(ctx, a, project)
 }
 
-// CreateSilence adds one.
+// CreateSilence adds one. Without an id it gets one.
 func (a *Admin) CreateSilence(ctx context.Context, project string, definition []byte) (*notice.Silence, error) {
-	owner, err := a.find(ctx, project)
+	s, err := a.readSilence(ctx, project, random()[:12], definition)
 	if err != nil {
 		return nil, err
 	}
-	zone, err := time.LoadLocation(owner.Timezone)
+	return s, silences.put(ctx, a, project, s.ID, nil, s, s.To)
+}
+
+// PutSilence replaces one, or creates it.
+func (a *Admin) PutSilence(ctx context.Context, project, id string, definition []byte) (*notice.Silence, error) {
+	s, err := a.readSilence(ctx, project, id, definition)
+	if err != nil {
+		return nil, err
+	}
+	if s.ID != id {
+		return nil, fault.Field("id", "must be %q, as in the path", id)
+	}
+	r, old, err := silences.one(ctx, a, project, id)
+	if err != nil && fault.KindOf(err) != fault.NotFound {
+		return nil, err
+	}
+	if old != nil {
+		s.CreatedAt = old.CreatedAt
+	}
+	return s, silences.put(ctx, a, project, id, r, s, s.To)
+}
+
+// readSilence gives it an id where it has none.
+func (a *Admin) readSilence(ctx context.Context, project, id string, definition []byte) (*notice.Silence, error) {
+	c, err := a.calendar(ctx, project)
 	if err != nil {
 		return nil, err
 	}
@@ -138,35 +144,15 @@ func (a *Admin) CreateSilence(ctx context.Context, project string, definition []
 		return nil, err
 	}
 	now := event.TimeOf(a.now())
-	s := notice.ReadSilence(p, calendar.Calendar{Zone: zone}, now)
-	if err := p.Done(); err != nil {
-		return nil, err
+	s := notice.ReadSilence(p, c, now)
+	if s.ID = p.String("id", id); !definedID.MatchString(s.ID) {
+		p.Fail("id", "must be 1 to 40 of a-z, 0-9, _ and -, and begin with one of the first two, got %q", s.ID)
 	}
-	s.ID, s.CreatedAt = random()[:12], now
-	if all, err := a.Silences(ctx, project); err != nil || len(all) == mostSilences {
-		if err == nil {
-			err = fault.New(fault.Conflict, "too_many", "project %q has %d silences: delete past ones", project, mostSilences)
-		}
-		return nil, err
-	}
-	data, err := json.Marshal(s)
-	if err == nil {
-		err = a.store.CreateRecord(ctx, store.Record{Kind: notice.SilenceKind, Project: project, ID: s.ID, Data: data})
-	}
-	if err != nil {
-		return nil, fmt.Errorf("keep silence: %w", err)
-	}
-	return &s, nil
+	s.CreatedAt = now
+	return &s, p.Done()
 }
 
 // DeleteSilence ends one.
 func (a *Admin) DeleteSilence(ctx context.Context, project, id string) error {
-	r, err := a.store.Record(ctx, notice.SilenceKind, project, id)
-	if errors.Is(err, store.ErrNotFound) {
-		return fault.New(fault.NotFound, "unknown_silence", "project %q has no silence %q", project, id)
-	}
-	if err != nil {
-		return fmt.Errorf("read silence: %w", err)
-	}
-	return a.deleted(ctx, r)
+	return silences.remove(ctx, a, project, id)
 }

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,46 +16,15 @@ import (
 	"github.com/maidian/maidian/pkg/store"
 )
 
-// mostRules is the most rules of a project.
-const mostRules = 1000
-
 // Rules are all of a project, by id.
 func (a *Admin) Rules(ctx context.Context, project string) ([]rule.Kept, error) {
-	if _, err := a.find(ctx, project); err != nil {
-		return nil, err
-	}
-	records, err := a.store.Records(ctx, rule.RecordKind, project, "", mostRules)
-	if err != nil {
-		return nil, fmt.Errorf("read rules: %w", err)
-	}
-	all := make([]rule.Kept, len(records))
-	for i := range records {
-		if err := json.Unmarshal(records[i].Data, &all[i]); err != nil {
-			return nil, fmt.Errorf("rule %s: %w", records[i].Key(), err)
-		}
-	}
-	return all, nil
+	return rules.all(ctx, a, project)
 }
 
 // Rule is one of a project.
 func (a *Admin) Rule(ctx context.Context, project, id string) (*rule.Kept, error) {
-	_, kept, err := a.rule(ctx, project, id)
-	return kept, err
-}
-
-func (a *Admin) rule(ctx context.Context, project, id string) (*store.Record, *rule.Kept, error) {
-	r, err := a.store.Record(ctx, rule.RecordKind, project, id)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil, fault.New(fault.NotFound, "unknown_rule", "project %q has no rule %q", project, id)
-	}
-	kept := &rule.Kept{}
-	if err == nil {
-		err = json.Unmarshal(r.Data, kept)
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("read rule: %w", err)
-	}
-	return r, kept, nil
+	_, r, err := rules.one(ctx, a, project, id)
+	return r, err
 }
 
 // CreateRule adds one whose id is free.
@@ -65,11 +33,7 @@ func (a *Admin) CreateRule(ctx context.Context, project string, definition []byt
 	if err != nil {
 		return nil, err
 	}
-	if all, err := a.store.Records(ctx, rule.RecordKind, project, "", mostRules); err != nil || len(all) == mostRules {
-		return nil, cmp.Or(err, error(fault.New(fault.Conflict, "too_many", "project %q has %d rules already", project, mostRules)))
-	}
-	record := store.Record{Kind: rule.RecordKind, Project: project, ID: r.ID}
-	return a.keepRule(ctx, record, &rule.Kept{CreatedAt: event.TimeOf(a.now())}, definition, a.store.CreateRecord)
+	return a.keepRule(ctx, project, r.ID, nil, nil, definition)
 }
 
 // PutRule replaces one, or creates it.
@@ -81,14 +45,11 @@ func (a *Admin) PutRule(ctx context.Context, project, id string, definition []by
 	if r.ID != id {
 		return nil, fault.Field("id", "must be %q, as in the path", id)
 	}
-	record, kept, err := a.rule(ctx, project, id)
-	if fault.KindOf(err) == fault.NotFound {
-		return a.CreateRule(ctx, project, definition)
-	}
-	if err != nil {
+	record, old, err := rules.one(ctx, a, project, id)
+	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return nil, err
 	}
-	return a.keepRule(ctx, *record, kept, definition, a.store.UpdateRecord)
+	return a.keepRule(ctx, project, id, record, old, definition)
 }
 
 func (a *Admin) readRule(ctx context.Context, project string, definition []byte) (*rule.Rule, error) {
@@ -109,48 +70,62 @@ func (a *Admin) calendar(ctx context.Context, project string) (calendar.Calendar
 	return calendar.Calendar{Zone: zone, WeekStart: time.Monday}, err
 }
 
-func (a *Admin) keepRule(ctx context.Context, record store.Record, kept *rule.Kept, definition []byte, write func(context.Context, store.Record) error) (*rule.Kept, error) {
-	kept.Definition, kept.UpdatedAt = definition, event.TimeOf(a.now())
-	var err error
-	if record.Data, err = json.Marshal(kept); err != nil {
-		return nil, err
+// keepRule writes a definition in the place of an old one, if there is one.
+func (a *Admin) keepRule(ctx context.Context, project, id string, record *store.Record, old *rule.Kept, definition []byte) (*rule.Kept, error) {
+	now := event.TimeOf(a.now())
+	r := &rule.Kept{Definition: definition, CreatedAt: now, UpdatedAt: now}
+	if old != nil {
+		r.CreatedAt = old.CreatedAt
 	}
-	err = write(ctx, record)
-	if errors.Is(err, store.ErrConflict) {
-		return nil, fault.New(fault.Conflict, "changed_or_taken", "rule %q is there already, or was changed by somebody else at this moment", record.ID)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("keep rule: %w", err)
-	}
-	return kept, nil
+	return r, rules.put(ctx, a, project, id, record, r, 0)
 }
 
-// DeleteRule ends a rule. What it has told stays.
+// DeleteRule ends a rule. What it has told stays; of what holds it is told that nobody looks any more.
 func (a *Admin) DeleteRule(ctx context.Context, project, id string) error {
-	r, _, err := a.rule(ctx, project, id)
-	if err != nil {
-		return err
+	return rules.remove(ctx, a, project, id)
+}
+
+// RuleStatus is how a rule is, as those who evaluate it said last.
+type RuleStatus struct {
+	At       event.Time `json:"at"`
+	Progress event.Time `json:"progress"`
+	rule.Health
+}
+
+// RuleStatus is how a rule is.
+func (a *Admin) RuleStatus(ctx context.Context, project, id string) (*RuleStatus, error) {
+	if _, _, err := rules.one(ctx, a, project, id); err != nil {
+		return nil, err
 	}
-	if err := a.store.DeleteRecord(ctx, *r); err != nil && !errors.Is(err, store.ErrNotFound) {
-		return fmt.Errorf("delete rule: %w", err)
+	r, err := a.store.Record(ctx, rule.StatusKind, project, rule.StatusID)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, fmt.Errorf("read status: %w", err)
 	}
-	return nil
+	var s rule.Status
+	if err == nil {
+		err = json.Unmarshal(r.Data, &s)
+	}
+	h, there := s.Rules[id]
+	if err != nil || !there {
+		return nil, fault.New(fault.NotFound, "not_evaluated", "nobody evaluates rule %q: it is new or disabled, or no consumer has the role alert", id)
+	}
+	return &RuleStatus{s.At, s.Progress, h}, nil
 }
 
 // Preview is what a rule would have told.
 type Preview struct {
-	From    event.Time    `json:"from"`
-	To      event.Time    `json:"to"`
-	Events  int           `json:"events"`  // that were looked at
-	Firings []rule.Firing `json:"firings"` // the first of them
-	Total   int           `json:"total"`
+	From     event.Time    `json:"from"`
+	To       event.Time    `json:"to"`       // up to then it is what the rule would have told
+	Complete bool          `json:"complete"` // To is now; false: there was more than is read for a preview
+	Events   int           `json:"events"`   // that were looked at
+	Firings  []rule.Firing `json:"firings"`  // the first of them
+	Total    int           `json:"total"`
 }
 
 const (
 	mostPreviewDays    = 62
-	mostPreviewEvents  = 2_000_000
+	mostPreviewed      = 2_000_000 // events and entries of the journal, and as many of what was before
 	mostPreviewFirings = 1000
-	previewedAtOnce    = 5000 // events
 )
 
 // PreviewRule evaluates a rule on what was stored in the past days, as if it had
@@ -180,7 +155,7 @@ func (a *Admin) PreviewRule(ctx context.Context, project, id string, asked []byt
 
 func (a *Admin) previewed(ctx context.Context, project, id string, definition map[string]any) (*rule.Rule, error) {
 	if definition == nil {
-		_, kept, err := a.rule(ctx, project, id)
+		_, kept, err := rules.one(ctx, a, project, id)
 		if err != nil {
 			return nil, err
 		}
@@ -201,39 +176,18 @@ func (a *Admin) previewed(ctx context.Context, project, id string, definition ma
 }
 
 // preview reads the journal as the one who evaluates would have.
-func (a *Admin) preview(ctx context.Context, project string, r *rule.Rule, into *Preview) error {
+func (a *Admin) preview(ctx context.Context, project string, r *rule.Rule, into *Preview) (err error) {
 	e := rule.New(project, into.From)
 	e.Use([]*rule.Rule{r})
-	var entries []store.Batch
-	waiting := 0
-	take := func() error {
-		n, err := e.Take(ctx, a.store, entries)
-		into.Events, entries, waiting = into.Events+n, entries[:0], 0
-		into.add(e.Firings())
-		if err == nil && into.Events > mostPreviewEvents {
-			err = fault.New(fault.Exceeded, "too_many_events", "there are more than %d events in these days; take fewer days", mostPreviewEvents)
+	if past := e.Past(); past != nil {
+		if err := past.Read(ctx, a.store, a.store, mostPreviewed); err != nil {
+			return err
 		}
-		return err
+		e.Learn(past)
 	}
-	err := store.EachBatch(ctx, a.store, store.Cursor{WrittenAt: into.From}, func(b *store.Batch) error {
-		if b.Project != project || b.Live() <= 0 {
-			return nil
-		}
-		entries = append(entries, *b)
-		if waiting += b.Stored; waiting < previewedAtOnce {
-			return nil
-		}
-		return take()
-	})
-	if err == nil {
-		err = take()
-	}
-	if err != nil {
-		return err
-	}
-	e.Advance(into.To)
-	into.add(e.Firings())
-	return nil
+	into.Events, into.Complete, err = e.Replay(ctx, a.store, a.store, into.To, mostPreviewed, into.add)
+	into.To = e.Progress()
+	return err
 }
 
 func (p *Preview) add(firings []rule.Firing) {
@@ -243,7 +197,7 @@ func (p *Preview) add(firings []rule.Firing) {
 
 // TestRule sends a sample to the rule's channels, and says which notices that are.
 func (a *Admin) TestRule(ctx context.Context, project, id string) ([]string, error) {
-	_, kept, err := a.rule(ctx, project, id)
+	_, kept, err := rules.one(ctx, a, project, id)
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ func (a *API) channels(g *gin.RouterGroup) {
 	g.POST("/notices/:notice/retry", a.retryNotice)
 	g.GET("/silences", a.listSilences)
 	g.POST("/silences", a.createSilence)
+	g.PUT("/silences/:silence", a.putSilence)
 	g.DELETE("/silences/:silence", a.deleteSilence)
 }
 
@@ -84,6 +85,14 @@ func (a *API) createSilence(c *gin.Context) {
 	if a.decoded(c, &definition) {
 		s, err := a.admin.CreateSilence(c.Request.Context(), c.Param("project"), definition)
 		a.done(c, http.StatusCreated, s, err)
+	}
+}
+
+func (a *API) putSilence(c *gin.Context) {
+	var definition json.RawMessage
+	if a.decoded(c, &definition) {
+		s, err := a.admin.PutSilence(c.Request.Context(), c.Param("project"), c.Param("silence"), definition)
+		a.done(c, http.StatusOK, s, err)
 	}
 }
 

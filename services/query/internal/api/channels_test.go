@@ -107,6 +107,15 @@ func TestSilencesAreManaged(t *testing.T) {
 	made.has("to", `"2026-06-17T00:00:00.000Z"`)
 	id, _ := made.json("id").(string)
 	s.get(adminKey, projects+"/shop/silences").ok().has("silences.0.reason", `"stocktaking"`)
+	if r, err := s.store.Record(t.Context(), notice.SilenceKind, "shop", id); err != nil || r.Due.String() != "2026-06-17T00:00:00.000Z" {
+		t.Errorf("got %v, %v, want it due at its end", r, err)
+	}
+	named := projects + "/shop/silences/night"
+	s.do(http.MethodPut, adminKey, named, `{"id": "night", "from": "2026-06-16", "to": "2026-06-16"}`).ok()
+	s.do(http.MethodPut, adminKey, named, `{"from": "2026-06-17", "to": "2026-06-17"}`).ok().has("id", `"night"`)
+	s.do(http.MethodPut, adminKey, named, `{"id": "day", "to": "2026-06-17"}`).fails(http.StatusBadRequest, "invalid_field", "id")
+	s.post(adminKey, projects+"/shop/silences", `{"id": "night", "to": "2026-06-17"}`).fails(http.StatusConflict, "changed_or_taken", "")
+	s.do(http.MethodDelete, adminKey, named, "").ok()
 	s.do(http.MethodDelete, adminKey, projects+"/shop/silences/"+id, "").ok()
 	s.get(adminKey, projects+"/shop/silences").ok().has("silences", `[]`)
 }

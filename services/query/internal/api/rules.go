@@ -13,6 +13,7 @@ func (a *API) rules(g *gin.RouterGroup) {
 	g.GET("/:rule", a.getRule)
 	g.PUT("/:rule", a.putRule)
 	g.DELETE("/:rule", a.deleteRule)
+	g.GET("/:rule/status", a.ruleStatus)
 	g.POST("/:rule/preview", a.previewRule)
 	g.POST("/:rule/test", a.testRule)
 }
@@ -46,6 +47,11 @@ func (a *API) putRule(c *gin.Context) {
 func (a *API) deleteRule(c *gin.Context) {
 	err := a.admin.DeleteRule(c.Request.Context(), c.Param("project"), c.Param("rule"))
 	a.done(c, http.StatusOK, gin.H{"deleted": true}, err)
+}
+
+func (a *API) ruleStatus(c *gin.Context) {
+	s, err := a.admin.RuleStatus(c.Request.Context(), c.Param("project"), c.Param("rule"))
+	a.done(c, http.StatusOK, s, err)
 }
 
 func (a *API) previewRule(c *gin.Context) {

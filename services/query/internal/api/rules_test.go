@@ -1,11 +1,14 @@
 package api_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/maidian/maidian/pkg/notice"
+	"github.com/maidian/maidian/pkg/rule"
+	"github.com/maidian/maidian/pkg/store"
 )
 
 const (
@@ -60,7 +63,36 @@ func TestAPreviewTellsWhatARuleWouldHave(t *testing.T) {
 	p = s.post(adminKey, rules+"/burst/preview", `{"days":2}`).ok()
 	p.has("firings.0.state", `"firing"`)
 	p.has("firings.1.state", `"recovered"`)
+	p.has("complete", "true")
 	s.post(adminKey, rules+"/none/preview", `{"definition":{"id":"none","kind":"event","event":"nothing"}}`).ok().has("firings", `[]`)
+}
+
+func TestHowARuleIs(t *testing.T) {
+	s := start(t)
+	s.post(adminKey, rules, aRule).ok()
+	s.get(adminKey, rules+"/large/status").fails(http.StatusNotFound, "not_evaluated", "")
+	s.get(adminKey, rules+"/none/status").fails(http.StatusNotFound, "unknown_rule", "")
+	said := store.Record{Kind: rule.StatusKind, Project: "shop", ID: rule.StatusID, Data: []byte(`{"at": "2026-06-16T12:00:00Z", "progress": "2026-06-16T11:59:30Z", "rules": {"large": {"since": "2026-06-16T10:00:00Z", "groups": 2, "alarms": 1}}}`)}
+	if err := s.store.CreateRecord(t.Context(), said); err != nil {
+		t.Fatal(err)
+	}
+	s.get(adminKey, rules+"/large/status").ok().has("alarms", "1")
+}
+
+// TestMoreThanAPage has more rules than are read at a time.
+func TestMoreThanAPage(t *testing.T) {
+	s := start(t)
+	for i := range 1000 {
+		r := store.Record{Kind: rule.RecordKind, Project: "shop", ID: fmt.Sprintf("r%03d", i), Data: fmt.Appendf(nil, `{"definition": {"id": "r%03d", "kind": "event"}, "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"}`, i)}
+		if err := s.store.CreateRecord(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all, _ := s.get(adminKey, rules).ok().json("rules").([]any); len(all) != 1000 {
+		t.Errorf("got %d rules, want 1000", len(all))
+	}
+	s.post(adminKey, rules, aRule).fails(http.StatusConflict, "too_many", "")
+	s.do(http.MethodPut, adminKey, rules+"/large", aRule).fails(http.StatusConflict, "too_many", "")
 }
 
 func TestATestOfARuleIsANoticeForEachOfItsChannels(t *testing.T) {
