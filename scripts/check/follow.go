@@ -75,10 +75,9 @@ func (s *settings) follow(ctx context.Context, r *verdict.Report, store stored.S
 	if err != nil {
 		return err
 	}
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
 	deadline, arrived, since := time.Now().Add(s.within), 0, time.Now()
 	for {
+		asked := time.Now()
 		if err := s.ask(ctx, c, store); err != nil {
 			return err
 		}
@@ -91,7 +90,7 @@ func (s *settings) follow(ctx context.Context, r *verdict.Report, store stored.S
 			return nil
 		}
 		select {
-		case <-tick.C:
+		case <-time.After(max(time.Second, 2*time.Since(asked))): // the system needs the processors, too
 		case <-ctx.Done():
 			return ctx.Err()
 		}

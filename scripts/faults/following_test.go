@@ -20,7 +20,7 @@ import (
 // forward, and the checker's own server, which they do that to.
 type following struct {
 	*system
-	processes []*process
+	processes []*process // beside those that do something else
 	receiver  *process
 	dir       string // of what the checker keeps of it
 	breaks    int    // how often those who forward were interrupted
@@ -34,26 +34,47 @@ type following struct {
 // SQLite itself keeps them apart, and what they change they change by comparing revisions.
 func onFollowing(t testing.TB, patches []patch, env []string) *system {
 	t.Helper()
-	f := &following{dir: t.TempDir(), arrivals: map[string]int{}}
-	at := freeAddress(t)
-	_, port, _ := net.SplitHostPort(at)
-	s := onSQLite(t, append(slices.DeleteFunc(slices.Clone(patches), ofFollowers), shared), append([]string{
-		"CONSUMER_ROLES=store", "QUERY_ADMIN_KEY=" + adminKey, "MAIDIAN_SECRET_KEY=" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32)),
-		"OUTGOING_ALLOW_HTTP=true", "OUTGOING_PORTS=" + port, "OUTGOING_ALLOW_NETWORKS=127.0.0.0/8", "OUTGOING_TIMEOUT=3s",
-	}, env...))
+	f := newFollowing(t)
+	s := onSQLite(t, append(slices.DeleteFunc(slices.Clone(patches), ofFollowers), shared), append(f.env(), env...))
 	s.following, f.system = f, s
-	f.receiver = &process{t: t, name: "receiver", program: program(t), args: []string{
-		"receive", "-watch", f.path("watch"), "-listen", at, "-arrivals", f.path("arrivals"), "-manner", f.path("manner"),
-	}}
-	t.Cleanup(f.receiver.kill)
 	for i := range 2 {
 		p := s.process("scripts/faults/cmd/following", "OPS_LISTEN", "/readyz", append(slices.Clone(patches), shared))
 		p.name = fmt.Sprint("following ", i+1)
-		p.env = append(p.env, "CONSUMER_ROLES=alert,forward", "FORWARD_FILES="+f.path("files"))
+		p.env = append(p.env, "CONSUMER_ROLES=alert,forward")
 		f.processes = append(f.processes, p)
 		s.again(p)
 	}
 	return s
+}
+
+// onMongoFollowing has the one consumer do all: FerretDB loses updates when there are several.
+func onMongoFollowing(t testing.TB, patches []patch, env []string) *system {
+	t.Helper()
+	f := newFollowing(t)
+	s := onMongo(t, patches, append(append(f.env(), "CONSUMER_ROLES=store,alert,forward"), env...))
+	s.following, f.system = f, s
+	return s
+}
+
+func newFollowing(t testing.TB) *following {
+	f := &following{dir: t.TempDir(), arrivals: map[string]int{}}
+	f.receiver = &process{t: t, name: "receiver", program: program(t), args: []string{
+		"receive", "-watch", f.path("watch"), "-listen", freeAddress(t), "-arrivals", f.path("arrivals"), "-manner", f.path("manner"),
+	}}
+	t.Cleanup(f.receiver.kill)
+	return f
+}
+
+func (f *following) address() string { return f.receiver.args[4] }
+
+// env is of every process.
+func (f *following) env() []string {
+	_, port, _ := net.SplitHostPort(f.address())
+	return []string{
+		"CONSUMER_ROLES=store", "FORWARD_FILES=" + f.path("files"),
+		"QUERY_ADMIN_KEY=" + adminKey, "MAIDIAN_SECRET_KEY=" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32)),
+		"OUTGOING_ALLOW_HTTP=true", "OUTGOING_PORTS=" + port, "OUTGOING_ALLOW_NETWORKS=127.0.0.0/8", "OUTGOING_TIMEOUT=3s",
+	}
 }
 
 // ofFollowers says that a patch concerns nobody else: what is not built anew is quicker.
@@ -74,7 +95,7 @@ var gentle = []string{"-rate", "400", "-days", "2"}
 // begin has rules, channels and destinations made, and what they send to listen.
 func (f *following) begin() {
 	f.t.Helper()
-	args := []string{"define", "-query", f.query.url(), "-admin-key", adminKey, "-watch", f.path("watch"), "-receiver", "http://" + f.receiver.args[4]}
+	args := []string{"define", "-query", f.query.url(), "-admin-key", adminKey, "-watch", f.path("watch"), "-receiver", "http://" + f.address()}
 	for name, keys := range f.keys {
 		args = append(args, "-project", name+"="+keys[0]+","+keys[1])
 	}

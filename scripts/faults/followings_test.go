@@ -134,6 +134,19 @@ var followingFaults = []fault{
 		},
 	},
 	{
+		name: "consumer kill -9, followed, MongoDB", injected: "the consumer, which does all on MongoDB's adapter, is killed and started again, three times", on: onMongoFollowing,
+		load: append([]string{"-days", "2"}, small...), define: small[:2],
+		do: func(s *system, c *checker) {
+			for range 3 {
+				c.until("200", 10)
+				s.consumer.kill()
+				s.following.breaks++
+				s.again(s.consumer)
+				s.following.until(2)
+			}
+		},
+	},
+	{
 		name: "random mix, followed", injected: "a fault of those who store, of those who follow or of the receiver drawn by chance every 20 to 30 s, for " + spans("FAULT_MIX", shortMix), on: onFollowing,
 		load: append([]string{"-duration", "12h"}, gentle...),
 		mix: []string{
