@@ -76,9 +76,10 @@ func (s *Settings) alerting(p *proc.Process, deps Deps) error {
 		return err
 	}
 	sender := channel.New(outgoing.New(s.Outgoing), keys, s.PublicURL)
-	follow(p, "notify", notify.New(deps.Store, sender, s.AlertKeep, notify.NewMetrics(p.Metrics), p.Log).Run)
+	notifier := notify.New(deps.Store, sender, s.AlertKeep, notify.NewMetrics(p.Metrics), p.Log)
+	follow(p, "notify", notifier.Run)
 	leases := lease.NewKeeper(deps.Store, uuid.NewString(), lease.DefaultFor, p.Log)
-	follow(p, "alert", alert.New(deps.Store, deps.Queue, leases, alert.NewMetrics(p.Metrics), p.Log).Run)
+	follow(p, "alert", alert.New(deps.Store, deps.Queue, leases, notifier.Wake, alert.NewMetrics(p.Metrics), p.Log).Run)
 	return nil
 }
 

@@ -12,7 +12,8 @@ import (
 
 // Store is a store that keeps the events of a batch in memory from their
 // insert until they are read for the first time, when it is sure that it has
-// them all. In every other case the store below answers.
+// them all, and a little longer for others who follow: reports, rules and
+// destinations do so beside each other. In every other case the store below answers.
 type Store struct {
 	store.Store
 	most int
@@ -21,7 +22,12 @@ type Store struct {
 	batches map[key]*batch
 	order   []key // oldest first; some may be gone from batches
 	events  int
+	again   []key // those that were read, first those that were so first; likewise
+	read    int   // events of those
 }
+
+// readAgain is what part of the events that are kept may be such as were read.
+const readAgain = 10
 
 type key struct{ id, project string }
 
@@ -30,6 +36,7 @@ type batch struct {
 	events []*event.Event
 	unsure bool // an earlier attempt stored some of it, or the insert did not follow positions
 	whole  bool // the journal names as many events as there are here
+	read   bool
 }
 
 // Over keeps at most so many events above another store.
@@ -79,7 +86,9 @@ func (s *Store) keep(k key, e *event.Event) {
 
 func (s *Store) forget(k key) {
 	if b := s.batches[k]; b != nil {
-		s.events -= len(b.events)
+		if s.events -= len(b.events); b.read {
+			s.read -= len(b.events)
+		}
 		delete(s.batches, k)
 	}
 }
@@ -109,7 +118,7 @@ func (s *Store) RecordBatches(ctx context.Context, entries []store.Batch) error 
 	return err
 }
 
-// EventsOfBatches answers from memory what it can, once.
+// EventsOfBatches answers from memory what it can.
 func (s *Store) EventsOfBatches(ctx context.Context, project string, ids []string, yield func(*event.Event) error) error {
 	below := 0 // ids before this one have been answered
 	for i, id := range ids {
@@ -137,7 +146,7 @@ func (s *Store) below(ctx context.Context, project string, ids []string, yield f
 	return s.Store.EventsOfBatches(ctx, project, ids, yield)
 }
 
-// take hands a whole batch over and forgets it: whoever follows reads it once.
+// take hands a whole batch over.
 func (s *Store) take(k key) []*event.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,7 +154,15 @@ func (s *Store) take(k key) []*event.Event {
 	if b == nil || !b.whole || b.unsure {
 		return nil
 	}
-	s.forget(k)
+	if !b.read {
+		b.read = true
+		s.again = append(s.again, k)
+		s.read += len(b.events)
+	}
+	for s.read > s.most/readAgain {
+		s.forget(s.again[0])
+		s.again = s.again[1:]
+	}
 	return b.events
 }
 
@@ -171,5 +188,5 @@ func (s *Store) Close() error {
 func (s *Store) forgetAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.batches, s.order, s.events = map[key]*batch{}, nil, 0
+	s.batches, s.order, s.events, s.again, s.read = map[key]*batch{}, nil, 0, nil, 0
 }

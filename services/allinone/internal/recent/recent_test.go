@@ -95,17 +95,22 @@ func read(t *testing.T, s *recent.Store, ids ...string) (text string) {
 	return text
 }
 
-func TestAFreshBatchIsReadFromMemoryOnce(t *testing.T) {
-	s, below := fixture(t, 100)
+func TestAFreshBatchIsReadFromMemory(t *testing.T) {
+	s, below := fixture(t, 40)
 	record(t, s, "1", insert(t, s, events("1", "a", "b")))
 	record(t, s, "2", insert(t, s, events("2", "b", "c")))
-	const want = "1.0=a 1.1=b 2.1=c "
-	if got := read(t, s, "1", "2"); got != want || below.read != 0 {
-		t.Errorf("got %q with %d batches from below, want %q and 0", got, below.read, want)
+	expect := func(what string, wantBelow int) {
+		t.Helper()
+		const want = "1.0=a 1.1=b 2.1=c "
+		if got := read(t, s, "1", "2"); got != want || below.read != wantBelow {
+			t.Errorf("%s: got %q with %d batches from below, want %q and %d", what, got, below.read, want, wantBelow)
+		}
 	}
-	if got := read(t, s, "1", "2"); got != want || below.read != 2 {
-		t.Errorf("again: got %q with %d batches from below, want %q and 2", got, below.read, want)
-	}
+	expect("at first", 0)
+	expect("again", 0)
+	record(t, s, "3", insert(t, s, events("3", "d", "e")))
+	read(t, s, "3") // a tenth of 40 are kept of what was read
+	expect("what was read before the last", 1)
 }
 
 func TestWhatIsNotSureComesFromBelow(t *testing.T) {

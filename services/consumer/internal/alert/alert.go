@@ -48,6 +48,7 @@ type Alerts struct {
 	store   Store
 	queue   Queue
 	leases  *lease.Keeper
+	made    func() // is called when firings were
 	metrics *Metrics
 	log     *zap.Logger
 	now     func() time.Time
@@ -62,10 +63,10 @@ type Alerts struct {
 	waits       *waits
 }
 
-// New evaluates with leases taken by this process.
-func New(s Store, queue Queue, leases *lease.Keeper, metrics *Metrics, log *zap.Logger) *Alerts {
+// New evaluates with leases taken by this process, and calls made when there are new firings.
+func New(s Store, queue Queue, leases *lease.Keeper, made func(), metrics *Metrics, log *zap.Logger) *Alerts {
 	return &Alerts{
-		store: s, queue: queue, leases: leases, metrics: metrics, log: log, now: time.Now,
+		store: s, queue: queue, leases: leases, made: made, metrics: metrics, log: log, now: time.Now,
 		look: 200 * time.Millisecond, share: 100 * time.Millisecond, saveEvery: 30 * time.Second, overlap: feed.DefaultOverlap,
 		sampleEvery: sampleEvery,
 	}
@@ -82,6 +83,7 @@ func (a *Alerts) Run(ctx context.Context) error {
 	a.waits = &waits{queue: a.queue, now: a.now}
 	books := map[string]*book{}
 	for ctx.Err() == nil {
+		began := time.Now()
 		if err := a.read(ctx, books); err != nil && ctx.Err() == nil {
 			a.log.Warn("cannot read the rules", zap.Error(err))
 		}
@@ -91,7 +93,7 @@ func (a *Alerts) Run(ctx context.Context) error {
 				working.Go(func() { a.hold(ctx, project, b) })
 			}
 		}
-		proc.Pause(ctx, 5*a.look)
+		proc.Pause(ctx, max(5*a.look, sparing*time.Since(began)))
 	}
 	return nil
 }

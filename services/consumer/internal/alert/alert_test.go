@@ -62,7 +62,7 @@ func (w *town) rule(t *testing.T, id, definition string) {
 func (w *town) process(t *testing.T, name string, with Store) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	a := New(with, w.queue, lease.NewKeeper(with, name, time.Second, zap.NewNop()), NewMetrics(prometheus.NewRegistry()), zap.NewNop())
+	a := New(with, w.queue, lease.NewKeeper(with, name, time.Second, zap.NewNop()), func() {}, NewMetrics(prometheus.NewRegistry()), zap.NewNop())
 	a.look, a.share, a.saveEvery, a.now = 5*time.Millisecond, 0, w.saveEvery, func() time.Time { return w.now().Std() }
 	done := make(chan struct{})
 	go func() {

@@ -184,7 +184,7 @@ func (w *work) turn(ctx context.Context, b *book) (idle bool, err error) {
 
 const (
 	mostSteps = 5000
-	sparing   = 20 // a snapshot takes no more than this part of the time
+	sparing   = 20 // a snapshot takes no more than one part in so many of the time, nor does reading the rules
 )
 
 // use takes up changed rules. Where there were none, what happened meanwhile is passed over.
@@ -349,20 +349,29 @@ func (w *work) save(ctx context.Context, r root) (err error) {
 	return w.make(ctx, firings)
 }
 
+// madeAtOnce is how many firings are written at a time.
+const madeAtOnce = 32
+
 // make makes the firings that the state says came out, those that are not there yet.
 func (w *work) make(ctx context.Context, firings []rule.Firing) error {
-	for i := range firings {
-		data, err := json.Marshal(firings[i])
-		if err != nil {
-			return err
-		}
-		err = w.store.CreateRecord(ctx, store.Record{Kind: rule.FiringKind, Project: w.project, ID: firings[i].ID, Due: event.TimeOf(w.now()), Data: data})
-		switch {
-		case err == nil:
-			w.metrics.firings.WithLabelValues(w.project, firings[i].Severity, firings[i].State).Inc()
-		case !errors.Is(err, store.ErrConflict):
-			return fmt.Errorf("keep firing %s: %w", firings[i].ID, err)
-		}
+	err := proc.Together(len(firings), madeAtOnce, func(i int) error { return w.makeOne(ctx, &firings[i]) })
+	if len(firings) > 0 {
+		w.made()
+	}
+	return err
+}
+
+func (w *work) makeOne(ctx context.Context, f *rule.Firing) error {
+	data, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	err = w.store.CreateRecord(ctx, store.Record{Kind: rule.FiringKind, Project: w.project, ID: f.ID, Due: event.TimeOf(w.now()), Data: data})
+	switch {
+	case err == nil:
+		w.metrics.firings.WithLabelValues(w.project, f.Severity, f.State).Inc()
+	case !errors.Is(err, store.ErrConflict):
+		return fmt.Errorf("keep firing %s: %w", f.ID, err)
 	}
 	return nil
 }

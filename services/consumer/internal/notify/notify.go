@@ -18,6 +18,7 @@ import (
 
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/notice"
+	"github.com/maidian/maidian/pkg/proc"
 	"github.com/maidian/maidian/pkg/rule"
 	"github.com/maidian/maidian/pkg/store"
 	"github.com/maidian/maidian/services/consumer/internal/channel"
@@ -60,7 +61,7 @@ type Notifier struct {
 
 	mu      sync.Mutex
 	targets map[string]*target
-	wake    chan struct{} // a target can take more
+	wake    chan struct{} // to look at once
 	workers sync.WaitGroup
 	forgot  time.Time // when it last looked for what is past
 }
@@ -76,8 +77,10 @@ func New(s store.Records, sender Sender, past time.Duration, metrics *Metrics, l
 	return n
 }
 
-// page is how many records are read at a time.
-const page = 200
+const (
+	page   = 200 // records are read at a time
+	atOnce = 32  // of them are written at a time
+)
 
 // Run goes on until ctx ends, and lets attempts that are under way end.
 func (n *Notifier) Run(ctx context.Context) error {
@@ -109,13 +112,14 @@ func (n *Notifier) spread(ctx context.Context) error {
 			return fmt.Errorf("read firings: %w", err)
 		}
 		silences := map[string][]notice.Silence{}
-		for _, r := range firings {
-			if err := n.spreadOne(ctx, r, silences); err != nil {
+		for i := range firings {
+			if err := n.readSilences(ctx, firings[i].Project, silences); err != nil {
 				return err
 			}
 		}
-		if len(firings) < page {
-			return nil
+		err = proc.Together(len(firings), atOnce, func(i int) error { return n.spreadOne(ctx, firings[i], silences[firings[i].Project]) })
+		if err != nil || len(firings) < page {
+			return err
 		}
 	}
 }
@@ -123,7 +127,7 @@ func (n *Notifier) spread(ctx context.Context) error {
 // spreadOne ends with the firing being due when it may be forgotten. Whoever was
 // cut short before does it again: the notices that are there already stay as they
 // are. One that was changed before was spread.
-func (n *Notifier) spreadOne(ctx context.Context, r store.Record, silences map[string][]notice.Silence) error {
+func (n *Notifier) spreadOne(ctx context.Context, r store.Record, silences []notice.Silence) error {
 	if r.Revision > 0 {
 		return unlessChanged(n.store.DeleteRecord(ctx, r))
 	}
@@ -163,11 +167,8 @@ func unlessChanged(err error) error {
 	return err
 }
 
-func (n *Notifier) post(ctx context.Context, f rule.Firing, silences map[string][]notice.Silence) error {
-	silent, err := n.silent(ctx, &f, silences)
-	if err != nil {
-		return err
-	}
+func (n *Notifier) post(ctx context.Context, f rule.Firing, silences []notice.Silence) error {
+	silent := slices.ContainsFunc(silences, func(s notice.Silence) bool { return s.Covers(&f) })
 	for _, id := range f.Channels {
 		told := notice.For(f, id, n.moment())
 		due := told.CreatedAt
@@ -188,21 +189,22 @@ func (n *Notifier) post(ctx context.Context, f rule.Firing, silences map[string]
 	return nil
 }
 
-func (n *Notifier) silent(ctx context.Context, f *rule.Firing, known map[string][]notice.Silence) (bool, error) {
-	if _, ok := known[f.Project]; !ok {
-		known[f.Project] = []notice.Silence{}
-		err := store.EachRecord(ctx, n.store, notice.SilenceKind, f.Project, func(r *store.Record) error {
-			var s notice.Silence
-			if json.Unmarshal(r.Data, &s) == nil { // better to be told than not
-				known[f.Project] = append(known[f.Project], s)
-			}
-			return nil
-		})
-		if err != nil {
-			return false, fmt.Errorf("read silences: %w", err)
-		}
+func (n *Notifier) readSilences(ctx context.Context, project string, known map[string][]notice.Silence) error {
+	if _, ok := known[project]; ok {
+		return nil
 	}
-	return slices.ContainsFunc(known[f.Project], func(s notice.Silence) bool { return s.Covers(f) }), nil
+	known[project] = []notice.Silence{}
+	err := store.EachRecord(ctx, n.store, notice.SilenceKind, project, func(r *store.Record) error {
+		var s notice.Silence
+		if json.Unmarshal(r.Data, &s) == nil { // better to be told than not
+			known[project] = append(known[project], s)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read silences: %w", err)
+	}
+	return nil
 }
 
 // in is the moment after a time from now.
@@ -217,26 +219,29 @@ func (n *Notifier) send(ctx, sending context.Context) error {
 			return fmt.Errorf("read notices: %w", err)
 		}
 		full := len(records) == page
-		for _, r := range records {
-			if err := n.sendOne(ctx, sending, r, full); err != nil {
-				return err
+		var writes []func() error
+		for _, r := range records { // in their order: an alarm is told before its end
+			if write := n.sendOne(ctx, sending, r, full); write != nil {
+				writes = append(writes, write)
 			}
 		}
-		if !full {
-			return nil
+		err = proc.Together(len(writes), atOnce, func(i int) error { return writes[i]() })
+		if err != nil || !full {
+			return err
 		}
 	}
 }
 
-func (n *Notifier) sendOne(ctx, sending context.Context, r store.Record, full bool) error {
+// sendOne begins an attempt, or gives what is to be written instead.
+func (n *Notifier) sendOne(ctx, sending context.Context, r store.Record, full bool) (write func() error) {
 	told, err := notice.Of(&r)
 	if err != nil {
 		n.log.Error("a notice cannot be read, nobody is told of it", zap.Error(err))
 		r.Due = 0
-		return unlessChanged(n.store.UpdateRecord(ctx, r))
+		return func() error { return unlessChanged(n.store.UpdateRecord(ctx, r)) }
 	}
 	if told.State != notice.Waiting {
-		return unlessChanged(n.store.DeleteRecord(ctx, r))
+		return func() error { return unlessChanged(n.store.DeleteRecord(ctx, r)) }
 	}
 	t := n.target(told)
 	until, why := t.admit(r.Key(), n.now())
@@ -247,11 +252,11 @@ func (n *Notifier) sendOne(ctx, sending context.Context, r store.Record, full bo
 			n.leave(t, r.Key())
 		})
 	case why == shut && n.now().Sub(told.CreatedAt.Std()) > n.times.Patient:
-		n.settle(ctx, r, told, n.givenUp(told))
+		return func() error { n.settle(ctx, r, told, n.givenUp(told)); return nil }
 	case why == shut:
-		return n.putOff(ctx, r, until)
+		return func() error { return n.putOff(ctx, r, until) }
 	case why == busy && full: // a flood for one target must not stand before the others'
-		return n.putOff(ctx, r, until.Add(jitter(putOffFor)))
+		return func() error { return n.putOff(ctx, r, until.Add(jitter(putOffFor))) }
 	}
 	return nil
 }
@@ -279,6 +284,11 @@ func (n *Notifier) target(told *notice.Notice) *target {
 // leave lets the next one in.
 func (n *Notifier) leave(t *target, key string) {
 	t.leave(key)
+	n.Wake()
+}
+
+// Wake has it look at once, for something has become due.
+func (n *Notifier) Wake() {
 	select {
 	case n.wake <- struct{}{}:
 	default:
