@@ -5,14 +5,10 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
-
-	"github.com/goccy/go-yaml"
 
 	"github.com/maidian/maidian/pkg/ask"
 	"github.com/maidian/maidian/pkg/calendar"
 	"github.com/maidian/maidian/pkg/event"
-	"github.com/maidian/maidian/pkg/fault"
 )
 
 // Rule is a definition that was read: what every kind has, and what its own
@@ -180,31 +176,6 @@ func number(p *ask.Params, name string) float64 {
 		p.Fail(name, "must be a number, got %s", ask.Describe(p.Get(name)))
 	}
 	return f
-}
-
-// mostFile is the most rules in one file.
-const mostFile = 1000
-
-// DefinitionsFromYAML are the definitions in a file for Git, each as the JSON
-// that Read takes: a list of rules, or an object with the list as "rules".
-func DefinitionsFromYAML(file []byte) ([]json.RawMessage, error) {
-	text, err := yaml.YAMLToJSON(file)
-	if err != nil {
-		return nil, fault.New(fault.Invalid, "invalid_yaml", "the file must be YAML: %s", yaml.FormatError(err, false, true))
-	}
-	var listed struct {
-		Rules []json.RawMessage `json:"rules"`
-	}
-	if strings.HasPrefix(strings.TrimSpace(string(text)), "[") {
-		text = slices.Concat([]byte(`{"rules":`), text, []byte("}"))
-	}
-	if err := json.Unmarshal(text, &listed); err != nil || listed.Rules == nil {
-		return nil, fault.Field("rules", "must be a list of rules")
-	}
-	if len(listed.Rules) > mostFile {
-		return nil, fault.Field("rules", "must have %d rules or less, got %d", mostFile, len(listed.Rules))
-	}
-	return listed.Rules, nil
 }
 
 // Example is a firing as the rule makes them, of nothing that has happened.

@@ -96,26 +96,6 @@ func TestMistakesAreToldByField(t *testing.T) {
 	}
 }
 
-func TestAFileOfRulesIsReadAsTheSameJSON(t *testing.T) {
-	for _, text := range []string{
-		"rules:\n- id: large\n  kind: event\n  event: purchase\n",
-		"# ours\n- {id: large, kind: event, event: purchase}\n",
-	} {
-		definitions, err := DefinitionsFromYAML([]byte(text))
-		if err != nil || len(definitions) != 1 {
-			t.Fatalf("%s: got %s, %v", text, definitions, err)
-		}
-		if r, err := Read(definitions[0], utc); err != nil || r.ID != "large" || r.Kind != "event" {
-			t.Errorf("%s: got %+v, %v", text, r, err)
-		}
-	}
-	for _, text := range []string{"rules: 5", "", "a: [", "rules:\n- id: a\n\tkind: b"} {
-		if _, err := DefinitionsFromYAML([]byte(text)); err == nil {
-			t.Errorf("%q is taken as a file of rules", text)
-		}
-	}
-}
-
 func TestSilences(t *testing.T) {
 	night := `{"from": "22:00", "to": "08:00"}`
 	weekend := `{"days": ["sat"], "from": "22:00", "to": "08:00"}`

@@ -2,15 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
-	"time"
+	"slices"
 
-	"github.com/maidian/maidian/pkg/calendar"
-	"github.com/maidian/maidian/pkg/rule"
+	"github.com/maidian/maidian/pkg/notice"
 	"github.com/maidian/maidian/services/allinone"
 )
 
@@ -22,110 +19,103 @@ type ruleFile struct {
 
 const rulesUsage = `Usage: maidian rules [flags] check FILE | apply FILE
 
-A file is YAML: a list of rules, each as the API takes it. check says what is wrong with it; apply makes the project's
-rules so. Rules that the file does not have stay, unless -prune deletes them. Applied again, rules whose definition
-is the same go on as they are.
+A file is YAML: lists of channels, rules and silences, each as the API takes it; a list alone is of rules. Secrets stand in
+the environment or in files of the consumer, never in this one. check says what is wrong with it; apply makes the
+project's so. What the file does not have stays, unless -prune deletes it; of kinds that the file does not
+name nothing is deleted. Applied again, rules whose definition is the same go on as they are.
 
 `
 
 func rulesCommand(ctx context.Context, args []string) error {
 	var f ruleFile
 	flags := f.flags("rules", rulesUsage, allinone.DemoProject, "project")
-	flags.BoolVar(&f.prune, "prune", false, "with apply: delete the rules that the file does not have")
+	flags.BoolVar(&f.prune, "prune", false, "with apply: delete what the file does not have")
 	if err := parse(flags, args, 2); err != nil {
 		return err
 	}
-	do, known := map[string]func(context.Context, []definition) error{"check": f.check, "apply": f.apply}[flags.Arg(0)]
+	do, known := map[string]func(context.Context, map[string][]notice.Definition) error{"check": f.check, "apply": f.apply}[flags.Arg(0)]
 	if !known || flags.NArg() != 2 {
 		return &usageError{"rules needs the word check or apply, and a file"}
 	}
-	definitions, err := readRules(flags.Arg(1))
+	text, err := os.ReadFile(flags.Arg(1))
 	if err != nil {
 		return err
 	}
-	return do(ctx, definitions)
+	all, err := notice.ReadFile(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", flags.Arg(1), err)
+	}
+	return do(ctx, all)
 }
 
-// definition is a rule of the file.
-type definition struct {
-	id   string
-	text []byte
-}
-
-func readRules(name string) (all []definition, wrong error) {
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return nil, err
-	}
-	listed, err := rule.DefinitionsFromYAML(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	places := map[string]int{}
-	for i, text := range listed {
-		r, err := rule.Read(text, calendar.Calendar{Zone: time.UTC, WeekStart: time.Monday})
-		if err == nil {
-			if first, twice := places[r.ID]; twice {
-				err = fmt.Errorf("id %q is that of rules[%d] too", r.ID, first)
-			}
-			places[r.ID] = i
-			all = append(all, definition{r.ID, text})
+func (f *ruleFile) check(_ context.Context, all map[string][]notice.Definition) error {
+	for _, kind := range notice.FileKinds {
+		if list, ok := all[kind]; ok {
+			fmt.Printf("%d %s, nothing wrong\n", len(list), kind)
 		}
+	}
+	return nil
+}
+
+func (f *ruleFile) apply(ctx context.Context, all map[string][]notice.Definition) error {
+	left := map[string][]string{} // that the file does not have
+	for _, kind := range notice.FileKinds {
+		list, ok := all[kind]
+		if !ok {
+			continue
+		}
+		ids, err := f.there(ctx, kind)
 		if err != nil {
-			wrong = errors.Join(wrong, fmt.Errorf("%s: rules[%d]: %w", name, i, err))
+			return err
+		}
+		for _, d := range list {
+			var kept any
+			// The text stays as it is: a rule whose text changes begins anew.
+			if err := f.client.Do(ctx, http.MethodPut, f.path("/"+kind+"/"+d.ID), d.Text, &kept); err != nil {
+				return err
+			}
+			ids = slices.DeleteFunc(ids, func(id string) bool { return id == d.ID })
+		}
+		left[kind] = ids
+	}
+	for _, kind := range slices.Backward(notice.FileKinds) { // rules before the channels that they name
+		if err := f.rest(ctx, kind, left[kind]); err != nil {
+			return err
 		}
 	}
-	return all, wrong
-}
-
-func (f *ruleFile) check(_ context.Context, all []definition) error {
-	fmt.Printf("%d rules, nothing wrong\n", len(all))
+	for _, kind := range notice.FileKinds {
+		if ids, ok := left[kind]; ok {
+			fmt.Printf("%d %s applied, %d others%s\n", len(all[kind]), kind, len(ids), map[bool]string{true: " deleted"}[f.prune])
+		}
+	}
 	return nil
 }
 
-func (f *ruleFile) apply(ctx context.Context, all []definition) error {
-	left, err := f.there(ctx)
-	if err != nil {
-		return err
+// rest deletes what the file does not have, if that is wanted.
+func (f *ruleFile) rest(ctx context.Context, kind string, ids []string) error {
+	if !f.prune {
+		return nil
 	}
-	for _, d := range all {
-		if err := f.put(ctx, d); err != nil {
-			return err
-		}
-		delete(left, d.id)
-	}
-	deleted := 0
-	for id := range left {
-		if !f.prune {
-			break
-		}
+	for _, id := range ids {
 		var gone any
-		if err := f.client.Do(ctx, http.MethodDelete, f.path("/rules/"+id), nil, &gone); err != nil {
+		if err := f.client.Do(ctx, http.MethodDelete, f.path("/"+kind+"/"+id), nil, &gone); err != nil {
 			return err
 		}
-		deleted++
 	}
-	fmt.Printf("%d rules applied, %d deleted, %d others\n", len(all), deleted, len(left)-deleted)
 	return nil
 }
 
-// there are the ids of the project's rules.
-func (f *ruleFile) there(ctx context.Context) (map[string]bool, error) {
-	var listed struct {
-		Rules []struct{ Definition struct{ ID string } }
+// there are the ids of the project's.
+func (f *ruleFile) there(ctx context.Context, kind string) (ids []string, err error) {
+	var listed map[string][]struct {
+		ID         string
+		Definition struct{ ID string }
 	}
-	if err := f.client.Do(ctx, http.MethodGet, f.path("/rules"), nil, &listed); err != nil {
+	if err := f.client.Do(ctx, http.MethodGet, f.path("/"+kind), nil, &listed); err != nil {
 		return nil, err
 	}
-	ids := map[string]bool{}
-	for _, r := range listed.Rules {
-		ids[r.Definition.ID] = true
+	for _, one := range listed[kind] {
+		ids = append(ids, one.ID+one.Definition.ID) // a rule's is in its definition
 	}
 	return ids, nil
-}
-
-// put leaves the definition's text as it is: a rule whose text changes begins anew.
-func (f *ruleFile) put(ctx context.Context, d definition) error {
-	var kept any
-	return f.client.Do(ctx, http.MethodPut, f.path("/rules/"+d.id), json.RawMessage(d.text), &kept)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -88,9 +87,6 @@ func (a *Admin) PutChannel(ctx context.Context, project, id string, definition [
 	return a.keepChannel(ctx, r, c, old)
 }
 
-// definedID is an id that people choose.
-var definedID = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,39}$`)
-
 func (a *Admin) readChannel(ctx context.Context, project string, definition []byte) (*notice.Channel, error) {
 	if _, err := a.find(ctx, project); err != nil {
 		return nil, err
@@ -99,11 +95,7 @@ func (a *Admin) readChannel(ctx context.Context, project string, definition []by
 	if err != nil {
 		return nil, err
 	}
-	id := p.Required("id", `1 to 40 of a-z, 0-9, _ and -, such as "ops"`)
-	if id != "" && !definedID.MatchString(id) {
-		p.Fail("id", "must be 1 to 40 of a-z, 0-9, _ and -, and begin with one of the first two, got %q", id)
-	}
-	c := notice.ReadChannel(p)
+	id, c := notice.ReadID(p, ""), notice.ReadChannel(p)
 	c.ID, c.Project = id, project
 	return &c, p.Done()
 }

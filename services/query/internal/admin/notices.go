@@ -145,10 +145,7 @@ func (a *Admin) readSilence(ctx context.Context, project, id string, definition 
 	}
 	now := event.TimeOf(a.now())
 	s := notice.ReadSilence(p, c, now)
-	if s.ID = p.String("id", id); !definedID.MatchString(s.ID) {
-		p.Fail("id", "must be 1 to 40 of a-z, 0-9, _ and -, and begin with one of the first two, got %q", s.ID)
-	}
-	s.CreatedAt = now
+	s.ID, s.CreatedAt = notice.ReadID(p, id), now
 	return &s, p.Done()
 }
 
