@@ -1,7 +1,7 @@
 # make run     starts everything on this machine     make test   runs every test
 # make help    lists the rest
 .DEFAULT_GOAL := help
-.PHONY: help run run-rabbit demo simulate build images test-images compose sbom sdk test test-go test-sdk test-browser check lint tidy controls faults nemesis overload slow-clients soak oracle fuzz bench bench-drain bench-query bench-sdk bench-growth walks clean
+.PHONY: help run run-rabbit demo simulate build images test-images compose sbom sdk test test-go test-sdk test-browser check lint tidy controls faults nemesis overload slow-clients soak oracle fuzz bench bench-alerts bench-drain bench-query bench-sdk bench-growth bench-scale bench-capacity walks clean
 
 GO       ?= go
 GOTOOLS  := $(CURDIR)/bin/tools
@@ -160,6 +160,9 @@ bench: ## print the benchmarks side by side (about ten minutes)
 	@scripts/need rabbitmq
 	@scripts/bench
 
+bench-alerts: ## what a thousand rules cost beside none, and how soon people are told (about three minutes)
+	@$(GO) test -run '^$$' -bench '^BenchmarkAlerts$$' -benchtime 1x -timeout 30m ./services/allinone
+
 bench-drain: ## a backlog of 100,000 events on RabbitMQ, drained beside bare inserts of the same events
 	@scripts/need rabbitmq
 	@$(GO) test -run '^$$' -bench '^BenchmarkDrain$$' -benchtime 5x -timeout 30m ./services/consumer
@@ -167,6 +170,16 @@ bench-drain: ## a backlog of 100,000 events on RabbitMQ, drained beside bare ins
 bench-query: ## the query service beside ClickHouse on 10 million events, same answers (ARGS="-only questions")
 	@scripts/need node
 	@scripts/bench-query $(ARGS)
+
+bench-scale: ## a backlog on RabbitMQ drained by one consumer and by two; twenty that come and go
+	@scripts/need rabbitmq
+	@$(GO) test -run 'TestTwenty' -bench '^BenchmarkScale$$' -benchtime 2x -count 1 -timeout 30m -v ./services/consumer
+
+CAPACITY ?= 10s
+bench-capacity: ## what an event costs each part, and ingestion beside a prune (about five minutes, CAPACITY=10s a load)
+	@scripts/need rabbitmq
+	@CAPACITY=$(CAPACITY) $(GO) test -run '^TestCapacity$$' -count 1 -timeout 30m -v ./scripts/faults
+	@$(GO) test -run '^$$' -bench Ingestion -benchtime 3x -timeout 30m ./services/query/internal/prune
 
 bench-sdk: sdk/node_modules ## what the SDK costs a page's main thread, beside the same page without it (LOADS=30)
 	@scripts/need chromium
