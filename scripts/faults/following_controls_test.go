@@ -11,7 +11,6 @@ const (
 	leaseGo     = "services/consumer/internal/lease/lease.go"
 	noticeGo    = "pkg/notice/notice.go"
 	notifyGo    = "services/consumer/internal/notify/notify.go"
-	pumpGo      = "services/consumer/internal/forward/pump.go"
 	requestGo   = "services/consumer/internal/forward/request.go"
 	stateGo     = "services/consumer/internal/forward/state.go"
 	toldGo      = "services/consumer/internal/channel/channel.go"
@@ -57,7 +56,7 @@ var followingControls = []control{
 	},
 	{
 		name: "the cursor is moved before the answer", quick: true, fault: "followers killed while nothing is taken", finds: "forwarded",
-		patches: []patch{{pumpGo, "	p.Pending = group\n", "	p.Pending = &destination.Group{}\n"}},
+		patches: []patch{{stateGo, "	k.SavedAt = time.Now().UnixMilli()\n", "	k.SavedAt = time.Now().UnixMilli()\n	defer func(sending *destination.Group) { k.Pending = sending }(k.Pending)\n	k.Pending = nil\n"}},
 	},
 	{
 		name: "whatever a destination answers, it took the events", fault: "receiver answers 500", finds: "forwarded",

@@ -215,7 +215,7 @@ var followingSeams = []patch{
 	{file: "services/consumer/internal/notify/crash_here.go", new: "package notify\n" + crashHere},
 	{file: "services/consumer/internal/forward/crash_here.go", new: "package forward\n" + crashHere},
 	{alertWorkGo, "	firings := w.firings\n	w.firings = nil\n", "	firings := w.firings\n	w.firings = nil\n	crashHere(\"once a state is kept\")\n"},
-	{alertWorkGo, "		data, err := json.Marshal(firings[i])\n", "		if i > 0 {\n			crashHere(\"between firings\")\n		}\n		data, err := json.Marshal(firings[i])\n"},
+	{alertWorkGo, "err = w.store.CreateRecord(ctx, store.Record{Kind: rule.FiringKind,", "crashHere(\"between firings\")\n	err = w.store.CreateRecord(ctx, store.Record{Kind: rule.FiringKind,"},
 	{notifyGo, "		case err == nil && silent:\n", "		case err == nil && !silent:\n			crashHere(\"before a firing is spread\")\n		case err == nil && silent:\n"},
 	{tryGo, "	n.settle(ctx, taken, told, n.outcome(told, remark, err))\n", "	crashHere(\"before a notice is settled\")\n	n.settle(ctx, taken, told, n.outcome(told, remark, err))\n"},
 	{webhookGo, "	_, err = request(w.client, r)\n", "	_, err = request(w.client, r)\n	crashHere(\"once a batch is sent\")\n"},
