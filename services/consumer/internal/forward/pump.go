@@ -130,12 +130,13 @@ func (p *pump) round(ctx context.Context) error {
 	if group == nil {
 		return p.rest(ctx)
 	}
-	p.Pending = group
+	p.Pending, p.changed = group, true
+	save := p.saveNowAndThen
 	if p.limits.Exact || p.limits.Once {
-		p.changed = true
-		if err := p.insist(ctx, func() error { return p.save(ctx) }); err != nil {
-			return err
-		}
+		save = p.save
+	}
+	if err := p.insist(ctx, func() error { return save(ctx) }); err != nil {
+		return err
 	}
 	if err := p.finish(ctx, group); err != nil {
 		return err
