@@ -79,8 +79,7 @@ const LeaseName = "alert"
 func (a *Alerts) Run(ctx context.Context) error {
 	var working sync.WaitGroup
 	defer working.Wait()
-	a.journal = feed.NewShared(a.store, a.overlap, a.share, a.now)
-	a.waits = &waits{queue: a.queue, now: a.now}
+	a.begin()
 	books := map[string]*book{}
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -96,6 +95,12 @@ func (a *Alerts) Run(ctx context.Context) error {
 		proc.Pause(ctx, max(5*a.look, sparing*time.Since(began)))
 	}
 	return nil
+}
+
+// begin makes what all projects share.
+func (a *Alerts) begin() {
+	a.journal = feed.NewShared(a.store, a.overlap, a.share, a.now)
+	a.waits = &waits{queue: a.queue, now: a.now}
 }
 
 // hold evaluates a project's rules whenever it is this process that does.

@@ -58,12 +58,17 @@ func (w *town) rule(t *testing.T, id, definition string) {
 	}
 }
 
+func (w *town) alerts(with Store, name string) *Alerts {
+	a := New(with, w.queue, lease.NewKeeper(with, name, time.Second, zap.NewNop()), func() {}, NewMetrics(prometheus.NewRegistry()), zap.NewNop())
+	a.look, a.share, a.saveEvery, a.now = 5*time.Millisecond, 0, w.saveEvery, func() time.Time { return w.now().Std() }
+	return a
+}
+
 // process evaluates with a store until it is stopped.
 func (w *town) process(t *testing.T, name string, with Store) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	a := New(with, w.queue, lease.NewKeeper(with, name, time.Second, zap.NewNop()), func() {}, NewMetrics(prometheus.NewRegistry()), zap.NewNop())
-	a.look, a.share, a.saveEvery, a.now = 5*time.Millisecond, 0, w.saveEvery, func() time.Time { return w.now().Std() }
+	a := w.alerts(with, name)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

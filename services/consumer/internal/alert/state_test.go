@@ -1,11 +1,14 @@
 package alert
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/maidian/maidian/pkg/rule"
 	"github.com/maidian/maidian/pkg/store"
@@ -125,5 +128,86 @@ func TestManyFiringsAreKeptBesideTheRoot(t *testing.T) {
 	stop()
 	if n := w.records(t); n != 2 {
 		t.Errorf("%d records are left, want the root and a snapshot", n)
+	}
+}
+
+// TestStepsMakeWhatWas has some days with events that come late and out of
+// order, and wants whoever takes over to know from an old snapshot and the
+// steps since exactly what the one before knew.
+func TestStepsMakeWhatWas(t *testing.T) {
+	for seed := range uint64(5) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			source := rand.New(rand.NewPCG(seed, 0))
+			w := newTown(t)
+			w.queue, w.saveEvery = line{depth: 3}, time.Hour
+			for i, definition := range []string{
+				`"kind": "threshold", "event": "click", "metric": "users", "value": 1, "window": "1m", "group_by": "event_name"`,
+				`"kind": "threshold", "event": "click", "metric": "ratio", "of": "purchase", "value": 1, "window": "30s", "grace": "0s"`,
+				`"kind": "event", "event": "purchase", "cool_down": "20s"`,
+				`"kind": "new_value", "event": "*", "property": "event_id", "learn": "0s", "cool_down": "1m"`,
+				`"kind": "change", "event": "click", "against": "hour", "value": 10, "window": "1m"`,
+				`"kind": "absence", "event": "purchase", "window": "1m"`,
+				`"kind": "behaviour", "event": "click", "window": "1m", "more_than": 3`,
+				`"kind": "pipeline", "metric": "queue_depth", "value": 2, "window": "10s"`,
+			} {
+				w.rule(t, fmt.Sprint("r", i), fmt.Sprintf(`{"id": "r%d", %s}`, i, definition))
+			}
+			b := &book{}
+			first, second := &work{Alerts: w.alerts(w.Store, "first"), project: "shop"}, &work{Alerts: w.alerts(w.Store, "second"), project: "shop"}
+			first.begin()
+			second.begin()
+			if err := first.read(t.Context(), map[string]*book{"shop": b}); err != nil {
+				t.Fatal(err)
+			}
+			if err := first.resume(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+			told := 0
+			for i := range 200 {
+				w.clock.Add(source.Int64N(10_000))
+				var types []string
+				for range source.IntN(5) {
+					types = append(types, []string{"click", "click", "purchase", "refund"}[source.IntN(4)])
+				}
+				if len(types) > 0 {
+					w.store(t, "shop", fmt.Sprint("batch", i), types...)
+				}
+				if _, err := first.turn(t.Context(), b); err != nil {
+					t.Fatal(err)
+				}
+				first.reading.Wait()
+			}
+			told = len(w.firings(t))
+			if err := first.save(t.Context(), root{Snapshot: first.kept.Snapshot, Steps: first.steps}); err != nil {
+				t.Fatal(err)
+			}
+			if err := second.resume(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+			if len(first.steps) < 100 || told < 20 {
+				t.Errorf("%d steps and %d firings, want enough of both to show anything", len(first.steps), told)
+			}
+			same(t, "rules", first.rules, second.rules)
+			same(t, "pipeline", first.pipeline, second.pipeline)
+			same(t, "position", first.feed.Position(), second.feed.Position())
+			if err := second.snapshot(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if again := len(w.firings(t)); again != told {
+				t.Errorf("%d firings were made again under other names", again-told)
+			}
+		})
+	}
+}
+
+func same(t *testing.T, what string, a, b any) {
+	t.Helper()
+	x, err := json.Marshal(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, err := json.Marshal(b)
+	if err != nil || !bytes.Equal(x, y) {
+		t.Errorf("%s: the second knows %.3000s\nthe first knew %.3000s\n%v", what, y, x, err)
 	}
 }
