@@ -44,16 +44,15 @@ var followingFaults = []fault{
 		},
 	},
 	{
-		name: "followers fight for the lease", injected: "leases last 0.3 s, and two processes that follow are stopped for a second by turns, 16 times", on: onFollowing, load: gentle,
-		patches: []patch{leasesOf("300 * time.Millisecond")},
+		name: "followers fight for the lease", injected: "leases last 2 s, and two processes that follow are stopped for 3 s by turns, 8 times", on: onFollowing, load: gentle,
+		patches: []patch{leasesOf("2 * time.Second")},
 		do: func(s *system, _ *checker) {
 			f := s.following
-			for i := range 16 {
+			for i := range 8 {
 				p := f.processes[i%2]
 				s.freeze(p)
-				s.meanwhile(time.Second, func() {})
+				s.meanwhile(3*time.Second, func() {})
 				p.signal(syscall.SIGCONT)
-				f.breaks += 2 // the other's may end, too, on a machine that is busy with others
 			}
 			f.breaks = -1
 			f.until(3)
@@ -162,7 +161,7 @@ func leasesOf(long string) patch {
 }
 
 // quickLease is for faults that are not about leases.
-var quickLease = leasesOf("2 * time.Second")
+var quickLease = leasesOf("5 * time.Second")
 
 // without has a process away until the other one tells and forwards in its place.
 func (f *following) without(p *process, away, back func()) {
