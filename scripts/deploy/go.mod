@@ -8,6 +8,7 @@ require (
 	github.com/maidian/maidian/services/collector v0.0.0-00010101000000-000000000000
 	github.com/maidian/maidian/services/consumer v0.0.0-00010101000000-000000000000
 	github.com/maidian/maidian/services/query v0.0.0-00010101000000-000000000000
+	go.yaml.in/yaml/v4 v4.0.0-rc.4
 )
 
 require (
@@ -103,7 +104,6 @@ require (
 	go.uber.org/multierr v1.10.0 // indirect
 	go.uber.org/zap v1.28.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
-	go.yaml.in/yaml/v4 v4.0.0-rc.4 // indirect
 	golang.org/x/arch v0.22.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/net v0.60.0 // indirect

@@ -18,6 +18,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/dotenv"
 	"github.com/compose-spec/compose-go/v2/template"
 	"github.com/compose-spec/compose-go/v2/types"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/maidian/maidian/pkg/testenv"
 	"github.com/maidian/maidian/scripts/deploy/environment"
@@ -250,5 +251,44 @@ func TestExampleOfSettings(t *testing.T) {
 	}
 	if !maps.Equal(read, explained) {
 		t.Errorf("compose.yaml reads  %v\n.env.example says  %v", read, explained)
+	}
+}
+
+func TestPrometheusAsksEveryService(t *testing.T) {
+	project := load(t)
+	content, err := os.ReadFile(deploy(t, "prometheus/prometheus.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config struct {
+		Rules []string `yaml:"rule_files"`
+		Jobs  []struct {
+			Found []struct{ Names []string } `yaml:"dns_sd_configs"`
+		} `yaml:"scrape_configs"`
+	}
+	if err := yaml.Unmarshal(content, &config); err != nil {
+		t.Fatal(err)
+	}
+	asked := map[string]bool{}
+	for _, job := range config.Jobs {
+		for _, found := range job.Found {
+			for _, name := range found.Names {
+				asked[name] = true
+			}
+		}
+	}
+	for name, s := range project.Services {
+		if _, near := s.Networks["watch"]; (program(s) != "") != asked[name] || asked[name] && !near {
+			t.Errorf("%s: is asked: %t, in its network: %t", name, asked[name], near)
+		}
+		delete(asked, name)
+	}
+	if len(asked) > 0 {
+		t.Errorf("asks %v, of which there are none", asked)
+	}
+	for _, rules := range config.Rules {
+		if _, err := os.Stat(deploy(t, "prometheus/"+rules)); err != nil {
+			t.Error(err)
+		}
 	}
 }
