@@ -361,9 +361,7 @@ func (c *chart) token(template string) string {
 	return token
 }
 
-var (
-	tokenLine = regexp.MustCompile(`(?m)^( *)(- )?([^\n]*?)(TOKEN\d{3}X)$`)
-)
+var tokenLine = regexp.MustCompile(`(?m)^( *)(- )?([^\n]*?)(TOKEN\d{3}X)$`)
 
 // resolve puts the templates in the tokens' places. Those of blocks and lists know how far they are indented.
 func (c *chart) resolve(text string) string {
