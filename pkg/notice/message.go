@@ -3,6 +3,7 @@ package notice
 import (
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -49,13 +50,13 @@ func (m *Message) Whole(most int, size func(string) int) string {
 
 // facts are what templates can say. All is text, because that is what it becomes.
 type facts struct {
-	ID, Rule, Name, Kind, Severity, State, Project string
-	GroupBy, Group, Metric, NewValue               string
-	Value, Op, Threshold, Expected                 string // numbers; empty: none
-	From, To, Since, At                            string
-	Event, EventID, User, Page                     string
-	Link                                           string
-	Repeat, Test                                   bool
+	ID, Rule, Name, Kind, Severity, State, Reason, Project string
+	GroupBy, Group, Metric, NewValue                       string
+	Value, Op, Threshold, Expected                         string // numbers; empty: none
+	From, To, Since, At                                    string
+	Event, EventID, User, Page                             string
+	Link                                                   string
+	Repeat, Test                                           bool
 }
 
 // factsOf are a firing's, in the channel's time zone.
@@ -72,7 +73,7 @@ func factsOf(n *Notice, c *Channel, base string) facts {
 	}
 	f := &n.Firing
 	said := facts{
-		ID: f.ID, Rule: f.Rule, Name: f.Name, Kind: f.Kind, Severity: f.Severity, State: f.State, Project: f.Project,
+		ID: f.ID, Rule: f.Rule, Name: f.Name, Kind: f.Kind, Severity: f.Severity, State: f.State, Reason: f.Reason, Project: f.Project,
 		GroupBy: f.GroupBy, Group: f.Group, Metric: f.Metric, NewValue: f.NewValue,
 		Value: number(f.Value), Op: signs[f.Op], Threshold: number(f.Threshold), Expected: number(f.Expected),
 		From: at(f.Window.From), To: at(f.Window.To), Since: at(f.Since), At: at(f.At),
@@ -89,7 +90,7 @@ func factsOf(n *Notice, c *Channel, base string) facts {
 
 var signs = map[string]string{"gt": ">", "gte": "≥", "lt": "<", "lte": "≤"}
 
-// number is short enough to be read: six digits after the point say nothing more.
+// number is short enough to be read: more than four digits after the point say nothing more.
 func number(v *float64) string {
 	if v == nil {
 		return ""
@@ -98,7 +99,11 @@ func number(v *float64) string {
 }
 
 func round(v float64) float64 {
-	short, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 12, 64), 64)
+	format := byte('f')
+	if math.Abs(v) < 1 {
+		format = 'g' // then those are counted that are not 0
+	}
+	short, err := strconv.ParseFloat(strconv.FormatFloat(v, format, 4, 64), 64)
 	if err != nil {
 		return v
 	}

@@ -99,7 +99,7 @@ func (s *running) cooled(e *Evaluator, name string, at event.Time) bool {
 	if s.rule.CoolDown == 0 {
 		return true
 	}
-	g := s.group(e, name)
+	g := s.group(e, name, at)
 	if g == nil {
 		return true
 	}

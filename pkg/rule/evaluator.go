@@ -53,6 +53,7 @@ type running struct {
 
 // group is a value of the property that a rule is grouped by.
 type group struct {
+	Since   event.Time `json:"since,omitempty"`   // time of its first event; 0: it was always there
 	Buckets []bucket   `json:"buckets,omitempty"` // ascending
 	Last    event.Time `json:"last,omitempty"`    // time of its newest event
 	Alarm   alarm      `json:"alarm"`
@@ -146,7 +147,7 @@ func (e *Evaluator) index() {
 				}
 			}
 			if r.GroupBy == "" {
-				s.group(e, "")
+				s.group(e, "", 0)
 			}
 			e.watch(w.events, watch{rule: s})
 			if w.of != nil {
@@ -238,11 +239,13 @@ func (s *running) count(e *Evaluator, w *watch, name string, at event.Time) {
 			return
 		}
 	}
-	g := s.group(e, name)
+	g := s.group(e, name, at)
 	if g == nil {
 		return
 	}
-	g.Last = max(g.Last, at)
+	if g.Last = max(g.Last, at); g.Since != 0 {
+		g.Since = min(g.Since, at)
+	}
 	b := g.bucket(index)
 	if w.of {
 		b.Of++
@@ -261,7 +264,7 @@ func floor(t, step event.Time) int64 {
 
 // group is the one of that name, made when there is none; nil when there are
 // too many. Then those that are new are left out, and counted in Crowded.
-func (s *running) group(e *Evaluator, name string) *group {
+func (s *running) group(e *Evaluator, name string, at event.Time) *group {
 	if g := s.Groups[name]; g != nil {
 		return g
 	}
@@ -274,7 +277,7 @@ func (s *running) group(e *Evaluator, name string) *group {
 		s.Crowded++
 		return nil
 	}
-	g := &group{}
+	g := &group{Since: at}
 	if w := s.rule.windowed; w != nil {
 		g.History = newRing(w.history)
 	}
@@ -336,6 +339,9 @@ func (e *Evaluator) judge(s *running, end event.Time) {
 	}
 	first := len(e.firings)
 	for name, g := range s.Groups {
+		if w.whole && end-w.window < g.Since {
+			continue // too little is no wonder before it was there
+		}
 		v := g.measure(w, end)
 		e.tell(s, name, end, v, g.Alarm.judged(s.rule, end, v.holds))
 		g.forget(end+w.step-w.window, w.step)
@@ -379,7 +385,7 @@ func (e *Evaluator) tell(s *running, name string, end event.Time, v verdict, t t
 	w := s.rule.windowed
 	f := e.firing(s, name, t.state, Span{end - w.window, end})
 	f.ID = fmt.Sprintf("%s.%016x.%s.%s", s.rule.ID, xxhash.Sum64String(name), strconv.FormatInt(int64(end), 36), t.state)
-	f.Metric, f.Since, f.At, f.Repeat, f.Reason = w.metric.name, t.since, end, t.repeat, t.reason
+	f.Metric, f.Since, f.At, f.Repeat, f.Reason = cmp.Or(w.named, w.metric.name), t.since, end, t.repeat, t.reason
 	f.Value, f.Op, f.Threshold, f.Expected = v.value, v.op, v.threshold, v.expected
 	e.firings = append(e.firings, f)
 }

@@ -120,6 +120,14 @@ func TestAbsenceOfAGroupIsToldOnceItWasThere(t *testing.T) {
 	f.tells("firing CN@68", "firing DE@69", "recovered DE@120")
 }
 
+func TestAGroupIsNotAbsentBeforeItWasThere(t *testing.T) {
+	f := evaluate(t, `{"id": "r", "kind": "absence", "event": "beat", "group_by": "country", "window": "5m"}`)
+	for i := range event.Time(20) {
+		f.see(hour+i*minute, "beat", "", "DE", "")
+	}
+	f.tells()
+}
+
 func TestSamplesOfThePipelineAreJudged(t *testing.T) {
 	f := evaluate(t, `{"id": "r", "kind": "pipeline", "metric": "queue_depth", "value": 1000, "window": "1m", "for": "2m", "grace": 0}`)
 	if names := f.PipelineMetrics(); !slices.Equal(names, []string{"queue_depth"}) {
@@ -212,8 +220,8 @@ func TestAGroupThatIsForgottenEndsWhatItTold(t *testing.T) {
 	f.Advance(start + 10*minute)
 	f.see(10*minute, "a", "", "DE", "")
 	f.Advance(start + 3*day)
-	f.tells("firing DE@10", fmt.Sprintf("recovered DE@%d", 10+5+24*60))
-	if end := f.all[1]; end.Reason != ReasonForgotten || end.Since != start+10*minute+25*second {
+	f.tells("firing DE@15", fmt.Sprintf("recovered DE@%d", 10+5+24*60))
+	if end := f.all[1]; end.Reason != ReasonForgotten || end.Since != start+15*minute {
 		t.Errorf("got %+v, want it forgotten a day after its window was empty", end)
 	}
 	if len(f.rules[0].Groups) != 0 {

@@ -52,6 +52,7 @@ type oracle struct {
 	verdicts  map[string][]judgement
 	told      []told
 	moments   map[event.Time][3]int
+	firsts    map[string]event.Time // events of groups, of those that were in time
 }
 
 // raw marks what was measured, in place of what was judged of it.
@@ -70,7 +71,11 @@ type judgement struct {
 
 func (o *oracle) give(s step) {
 	if s.event != nil {
-		o.events = append(o.events, seen{min(s.event.Timestamp, s.event.ReceivedAt, o.progress+minute), s.event})
+		at, w := min(s.event.Timestamp, s.event.ReceivedAt, o.progress+minute), o.rule.windowed
+		o.events = append(o.events, seen{at, s.event})
+		if first, known := o.firsts[o.group(s.event)]; s.event.EventType == "a" && at-at%w.step+w.window > o.judged && (!known || at < first) {
+			o.firsts[o.group(s.event)] = at
+		}
 		return
 	}
 	o.progress = max(o.progress, s.to)
@@ -101,7 +106,7 @@ func (o *oracle) group(e *event.Event) string {
 
 func (o *oracle) judge(group string, end event.Time) {
 	w := o.rule.windowed
-	if w.whole && end-w.window < o.since {
+	if first, known := o.firsts[group]; w.whole && (end-w.window < o.since || group != "" && (!known || end-w.window < first)) {
 		return
 	}
 	value, measured := o.measure(group, end-w.window, end)
@@ -364,7 +369,7 @@ func randomRule(random *rand.Rand) string {
 		add(`"kind": "change", "against": "hour", "value": %s, "op": %q`, one("-33.3", "10.1", "49.9"), one("gt", "lt"))
 	case "absence":
 		window = one("1m", "2m")
-		add(`"kind": "absence"`)
+		add("%s", one(`"kind": "absence"`, `"kind": "absence", "group_by": "country"`))
 	case "behaviour":
 		add(`"kind": "behaviour", "more_than": %s`, one("1", "2", "3"))
 	}
@@ -397,7 +402,7 @@ func TestAnomaliesAreWhatThePlainestWayTells(t *testing.T) {
 			}
 			steps = append(steps, step{to: now})
 		}
-		o := &oracle{rule: rules[0], since: start, progress: start, judged: start, verdicts: map[string][]judgement{}, moments: map[event.Time][3]int{}}
+		o := &oracle{rule: rules[0], since: start, progress: start, judged: start, verdicts: map[string][]judgement{}, moments: map[event.Time][3]int{}, firsts: map[string]event.Time{}}
 		o.threshold, o.op = o.condition()
 		for _, s := range steps {
 			o.give(s)
@@ -498,7 +503,7 @@ func TestWhatIsToldIsWhatThePlainestWayTells(t *testing.T) {
 		steps := stream(random, 500)
 
 		from := start - start%rules[0].windowed.step
-		o := &oracle{rule: rules[0], since: start, progress: start, judged: from, verdicts: map[string][]judgement{}}
+		o := &oracle{rule: rules[0], since: start, progress: start, judged: from, verdicts: map[string][]judgement{}, firsts: map[string]event.Time{}}
 		o.threshold, o.op = o.condition()
 		for _, s := range steps {
 			o.give(s)

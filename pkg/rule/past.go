@@ -241,7 +241,8 @@ func (e *Evaluator) Learn(p *Past) {
 			continue
 		}
 		for _, name := range slices.Sorted(maps.Keys(was.past)) {
-			if g := s.group(e, name); g != nil {
+			if g := s.group(e, name, was.past[name].first); g != nil {
+				g.Since = min(g.Since, was.past[name].first)
 				g.Last = max(g.Last, was.Groups[name].Last)
 				s.remember(g, was.past[name], p)
 			}

@@ -21,7 +21,7 @@ var pipelineMetrics = []string{
 // readPipeline: what the system says of itself over a window, compared with a number.
 func readPipeline(p *ask.Params, r *Rule) {
 	name := p.OneOf("metric", "", pipelineMetrics...)
-	w := &windowed{events: ask.Selector{Event: sampleType(name)}, metric: metricNamed("avg"), property: "properties.value"}
+	w := &windowed{events: ask.Selector{Event: sampleType(name)}, metric: metricNamed("avg"), property: "properties.value", named: name}
 	r.readWindowed(p, w, 10*second, second)
 	if !p.Has("grace") {
 		r.Grace = 0 // a sample is never late

@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"cmp"
 	"encoding/json"
 	"regexp"
 	"slices"
@@ -184,7 +185,7 @@ func (r *Rule) Example(project, id string, now event.Time) Firing {
 	if f.ID = id; r.windowed != nil {
 		w := r.windowed
 		v := w.judge(&group{History: newRing(w.history)}, now, 0, true)
-		f.Metric, f.Window = w.metric.name, Span{now - w.window, now}
+		f.Metric, f.Window = cmp.Or(w.named, w.metric.name), Span{now - w.window, now}
 		f.Value, f.Op, f.Threshold = v.value, v.op, v.threshold
 	}
 	return f

@@ -10,6 +10,7 @@ import (
 // is Grace behind its end, with all events that came until then.
 type windowed struct {
 	metric   metric
+	named    string       // what people know the metric by, where that is not its name
 	property string       // of which the metric is, where it is of one
 	events   ask.Selector // what is measured
 	of       *ask.Selector
