@@ -347,7 +347,9 @@ func (n *Node) Ctl(ctx context.Context, args ...string) (string, error) {
 }
 
 // Env is what a program needs to find to ask the node as rabbitmqctl does.
-func (n *Node) Env() []string { return append(n.env(), "RABBITMQCTL="+filepath.Join(n.bin, "rabbitmqctl")) }
+func (n *Node) Env() []string {
+	return append(n.env(), "RABBITMQCTL="+filepath.Join(n.bin, "rabbitmqctl"))
+}
 
 // Close ends the node and everything that belongs to it; the data stays.
 func (n *Node) Close() {
