@@ -122,6 +122,8 @@ func define(t testing.TB, s store.Store, definition string, change func(*destina
 
 const toFake = `{"id":"fake","type":"webhook","settings":{"url":"https://example.com","secrets":["s"]}}`
 
+const mostInTests = 1000 // entries of a group
+
 // run has a forwarder at work on a target until stop is called.
 func run(t testing.TB, s Store, holder string, open func() (Target, error)) (stop func()) {
 	t.Helper()
@@ -132,6 +134,7 @@ func runWith(t testing.TB, s Store, holder string, open func(o *opening) (Target
 	t.Helper()
 	log := zap.NewNop()
 	f := New(s, lease.NewKeeper(s, holder, 300*time.Millisecond, log), Env{}, NewMetrics(prometheus.NewRegistry()), log)
+	f.most = mostInTests
 	f.look, f.retry, f.overlap = 2*time.Millisecond, backoff{time.Millisecond, 20 * time.Millisecond}, time.Minute
 	f.open = func(_ context.Context, o *opening) (Target, error) { return open(o) }
 	ctx, cancel := context.WithCancel(context.Background())

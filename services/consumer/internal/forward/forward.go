@@ -64,6 +64,7 @@ type Forwarder struct {
 
 	look    time.Duration // how often destinations and the journal are looked at
 	overlap time.Duration // see feed
+	most    int           // entries of a group: their ids are in the state while they are sent
 	retry   backoff
 	open    func(ctx context.Context, o *opening) (Target, error)
 }
@@ -72,7 +73,7 @@ type Forwarder struct {
 func New(s Store, leases *lease.Keeper, env Env, metrics *Metrics, log *zap.Logger) *Forwarder {
 	return &Forwarder{
 		store: s, leases: leases, env: env, metrics: metrics, log: log,
-		look: 500 * time.Millisecond, overlap: feed.DefaultOverlap, retry: backoff{200 * time.Millisecond, time.Minute}, open: open,
+		look: 500 * time.Millisecond, overlap: feed.DefaultOverlap, most: 20_000, retry: backoff{200 * time.Millisecond, time.Minute}, open: open,
 	}
 }
 

@@ -13,10 +13,8 @@ import (
 	"github.com/maidian/maidian/pkg/store"
 )
 
-const (
-	leastGathered = 2000   // events that are worth a look at the journal, however small batches are
-	mostGathered  = 20_000 // entries of a group: their ids are in the state while they are sent
-)
+// leastGathered is how many events are worth a look at the journal, however small batches are.
+const leastGathered = 2000
 
 // gather is what is sent next; nil when there is nothing.
 func (p *pump) gather(ctx context.Context) (*destination.Group, error) {
@@ -52,7 +50,7 @@ func (p *pump) gatherEntries(ctx context.Context) (entries []store.Batch, err er
 	for {
 		var found []store.Batch
 		err := p.insist(ctx, func() (err error) {
-			found, err = p.feed.Next(ctx, min(most-events, mostGathered-len(entries)))
+			found, err = p.feed.Next(ctx, min(most-events, p.forwarder.most-len(entries)))
 			return err
 		})
 		if err != nil {
@@ -72,7 +70,7 @@ func (p *pump) gatherEntries(ctx context.Context) (entries []store.Batch, err er
 		}
 		p.changed = p.changed || !nothingNew
 		switch {
-		case events >= most, len(entries) >= mostGathered, beyond, nothingNew && (len(entries) == 0 || p.until != 0 || !time.Now().Before(ready)):
+		case events >= most, len(entries) >= p.forwarder.most, beyond, nothingNew && (len(entries) == 0 || p.until != 0 || !time.Now().Before(ready)):
 			return entries, nil
 		case nothingNew && !proc.Pause(ctx, min(p.forwarder.look, time.Until(ready))):
 			return nil, ctx.Err()

@@ -13,6 +13,9 @@ import (
 	"github.com/maidian/maidian/pkg/destination"
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/fault"
+	"github.com/maidian/maidian/pkg/store/mongo"
+	"github.com/maidian/maidian/pkg/store/storetest"
+	"github.com/maidian/maidian/pkg/testenv"
 )
 
 // choosy refuses whole batches with a bad event in it, until it is put right.
@@ -163,16 +166,17 @@ func TestOnceMeansNoRepeatsBeyondABatch(t *testing.T) {
 	}
 	define(t, s, toFake, nil)
 	for i := range 6 {
-		live, batches := &dying{Store: s}, 0
+		live, batches := &storetest.Line{Store: s}, 0
 		target.send = func(context.Context, Batch) error {
-			batches++
-			live.dead.Store(batches > i) // and this batch is taken
+			if batches++; batches > i {
+				live.Cut() // and this batch is taken
+			}
 			return nil
 		}
 		before := len(target.first())
 		stop := run(t, live, fmt.Sprint("process ", i), target.open)
 		target.waitFor(t, before+1)
-		target.waitUntil(t, live.dead.Load)
+		target.waitUntil(t, live.IsCut)
 		stop()
 	}
 	target.send = nil
@@ -189,10 +193,10 @@ func TestOnceMeansNoRepeatsBeyondABatch(t *testing.T) {
 func TestAGroupIsSmallEnoughToBeKept(t *testing.T) {
 	s := openStore(t)
 	w, target := newWriter(s), newFake(Limits{Events: 500_000, Bytes: 64 << 20, Exact: true})
-	const entries = mostGathered + 100
+	const entries = mostInTests + 100
 	w.entries(t, entries)
 	most := 0
-	target.send = func(_ context.Context, b Batch) error {
+	target.send = func(context.Context, Batch) error {
 		r, err := s.Record(t.Context(), destination.StateKind, "demo", "fake")
 		if err != nil {
 			return err
@@ -205,9 +209,51 @@ func TestAGroupIsSmallEnoughToBeKept(t *testing.T) {
 		return nil
 	}
 	define(t, s, toFake, nil)
-	defer run(t, s, "one", target.open)()
+	stop := run(t, s, "one", target.open)
 	target.waitFor(t, entries)
-	if most > mostGathered+1 {
-		t.Errorf("got a group of %d entries, want at most %d", most, mostGathered)
+	stop()
+	if most > mostInTests {
+		t.Errorf("got a group of %d entries, want at most %d", most, mostInTests)
+	}
+}
+
+// TestForwardingOnAMongoServer goes once through all that records are for, on a
+// server that speaks MongoDB's protocol.
+func TestForwardingOnAMongoServer(t *testing.T) {
+	s, err := mongo.Open(t.Context(), mongo.Config{URI: testenv.StartFerretDB(t).URI(), Database: "forward", Start: 20 * time.Second, Timeout: 20 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	w := newWriter(s)
+	target, right := choosy(Limits{Events: 20, Bytes: 1 << 20, Exact: true})
+	begin := w.at
+	for range 5 {
+		w.batch(t, 30, everyNth(10))
+	}
+	define(t, s, toFake, nil)
+	live := &storetest.Line{Store: s}
+	stop := run(t, live, "killed", target.open)
+	target.waitFor(t, 1)
+	live.Cut()
+	stop()
+	defer run(t, s, "next", target.open)()
+	waitForState(t, s, "fake", func(s *destination.State) bool { return s.Sent >= 135 && s.Refused >= 15 && s.WaitingAt == 0 })
+	if n := len(letters(t, s)); n != 15 {
+		t.Errorf("got %d letters, want 15", n)
+	}
+	right.Store(true)
+	define(t, s, toFake, func(r *destination.Record) {
+		r.Resends = []destination.Resend{{ID: "refused", Until: int64(event.TimeOf(time.Now()))}}
+		r.Backfills = []destination.Backfill{{ID: "again", From: int64(begin), To: int64(w.at)}}
+	})
+	waitForState(t, s, "fake/refused", func(s *destination.State) bool { return s.Done && s.Sent >= 15 })
+	waitForState(t, s, "fake/again", func(s *destination.State) bool { return s.Done && s.Sent >= 150 })
+	got, want := target.first(), slices.Clone(w.written)
+	slices.Sort(got)
+	slices.Sort(want)
+	wantSame(t, got, want)
+	if n := len(letters(t, s)); n != 0 {
+		t.Errorf("got %d letters, want none", n)
 	}
 }

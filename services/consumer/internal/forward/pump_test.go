@@ -14,7 +14,7 @@ import (
 	"github.com/maidian/maidian/pkg/destination"
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/fault"
-	"github.com/maidian/maidian/pkg/store"
+	"github.com/maidian/maidian/pkg/store/storetest"
 )
 
 func TestWhatIsStoredArrivesInItsOrder(t *testing.T) {
@@ -207,35 +207,6 @@ func TestAMovedDestinationBeginsThere(t *testing.T) {
 	wantSame(t, target.took[40:], w.written[20:])
 }
 
-// dying is a store that answers nothing any more once its process was killed.
-type dying struct {
-	store.Store
-	dead atomic.Bool
-}
-
-var errDead = errors.New("the process was killed")
-
-func (d *dying) Record(ctx context.Context, kind, project, id string) (*store.Record, error) {
-	if d.dead.Load() {
-		return nil, errDead
-	}
-	return d.Store.Record(ctx, kind, project, id)
-}
-
-func (d *dying) UpdateRecord(ctx context.Context, r store.Record) error {
-	if d.dead.Load() {
-		return errDead
-	}
-	return d.Store.UpdateRecord(ctx, r)
-}
-
-func (d *dying) CreateRecord(ctx context.Context, r store.Record) error {
-	if d.dead.Load() {
-		return errDead
-	}
-	return d.Store.CreateRecord(ctx, r)
-}
-
 // TestNothingIsLostWhateverHappens has a target that is away now and then,
 // takes a batch and says that it did not, or takes a part; processes that are
 // stopped and killed at any moment, two at a time; and a journal that grows.
@@ -268,10 +239,12 @@ func suffer(t *testing.T, seed uint64, exact bool) {
 				}
 			})
 		}
-		live := &dying{Store: s}
+		live := &storetest.Line{Store: s}
 		stops := []func(){run(t, live, fmt.Sprint("a", w.at), target.open), run(t, s, fmt.Sprint("b", w.at), target.open)}
 		target.waitAWhile(random.IntN(6))
-		live.dead.Store(random.IntN(2) == 0)
+		if random.IntN(2) == 0 {
+			live.Cut()
+		}
 		for _, stop := range stops {
 			stop()
 		}
@@ -361,10 +334,10 @@ func TestExactBatchesAreSentAgainAsTheyWere(t *testing.T) {
 	define(t, s, toFake, nil)
 	for i := range 3 {
 		w.batch(t, 20, nil)
-		live := &dying{Store: s}
+		live := &storetest.Line{Store: s}
 		stop := run(t, live, fmt.Sprint("process ", i), target.open)
 		waitForState(t, s, "fake", func(s *destination.State) bool { return s.Pending != nil && int(times.Load()) > i })
-		live.dead.Store(true)
+		live.Cut()
 		stop()
 	}
 	defer run(t, s, "last", target.open)()

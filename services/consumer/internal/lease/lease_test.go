@@ -13,6 +13,7 @@ import (
 
 	"github.com/maidian/maidian/pkg/store"
 	"github.com/maidian/maidian/pkg/store/sqlite"
+	"github.com/maidian/maidian/pkg/store/storetest"
 )
 
 func open(t *testing.T) store.Store {
@@ -63,7 +64,8 @@ func TestOneHoldsIt(t *testing.T) {
 // TestALeaseThatRunsOutIsTakenOver has a holder that cannot reach the store any more.
 func TestALeaseThatRunsOutIsTakenOver(t *testing.T) {
 	s := open(t)
-	cut := &line{Store: s}
+	cut := &storetest.Line{Store: s}
+	var heard atomic.Bool
 	ctx := t.Context()
 	first, second := make(chan int64, 1), make(chan int64, 1)
 	var all sync.WaitGroup
@@ -74,15 +76,15 @@ func TestALeaseThatRunsOutIsTakenOver(t *testing.T) {
 		_ = NewKeeper(cut, "first", 200*time.Millisecond, zap.NewNop()).Do(ctx, "", "work", func(ctx context.Context, term int64) error {
 			first <- term
 			<-ctx.Done() // it hears that it has lost the lease
-			cut.heard.Store(true)
+			heard.Store(true)
 			return ctx.Err()
 		})
 	})
 	was := <-first
-	cut.broken.Store(true)
+	cut.Cut()
 	all.Go(func() {
 		_ = NewKeeper(s, "second", 200*time.Millisecond, zap.NewNop()).Do(ctx, "", "work", func(ctx context.Context, term int64) error {
-			if !cut.heard.Load() {
+			if !heard.Load() {
 				t.Error("the second works while the first has not heard that it must not")
 			}
 			second <- term
@@ -93,28 +95,6 @@ func TestALeaseThatRunsOutIsTakenOver(t *testing.T) {
 	if is := <-second; is <= was {
 		t.Errorf("terms: got %d after %d, want a higher one", is, was)
 	}
-}
-
-// line is a store that can be cut off.
-type line struct {
-	store.Store
-	broken, heard atomic.Bool
-}
-
-var errCut = errors.New("the line is cut")
-
-func (l *line) Record(ctx context.Context, kind, project, id string) (*store.Record, error) {
-	if l.broken.Load() {
-		return nil, errCut
-	}
-	return l.Store.Record(ctx, kind, project, id)
-}
-
-func (l *line) UpdateRecord(ctx context.Context, r store.Record) error {
-	if l.broken.Load() {
-		return errCut
-	}
-	return l.Store.UpdateRecord(ctx, r)
 }
 
 func TestAnErrorOfTheWorkIsPassedOn(t *testing.T) {
