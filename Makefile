@@ -1,7 +1,7 @@
 # make run     starts everything on this machine     make test   runs every test
 # make help    lists the rest
 .DEFAULT_GOAL := help
-.PHONY: help run run-rabbit demo simulate build images test-images compose sbom sdk test test-go test-sdk test-browser check lint tidy controls faults nemesis overload slow-clients soak oracle fuzz bench bench-alerts bench-drain bench-query bench-sdk bench-growth bench-scale bench-capacity walks clean
+.PHONY: help run run-rabbit demo simulate build images test-images compose sbom sdk test test-go test-sdk test-browser check lint tidy controls faults nemesis overload slow-clients soak oracle fuzz bench bench-alerts bench-drain bench-query bench-sdk bench-growth bench-scale bench-capacity walks metrics dashboards clean
 
 GO       ?= go
 GOTOOLS  := $(CURDIR)/bin/tools
@@ -9,7 +9,7 @@ GOLANGCI := v2.15.0
 GOFUMPT  := v0.12.0
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -X github.com/maidian/maidian/pkg/proc.version=$(VERSION)
-MODULES  := pkg services/collector services/consumer services/query services/allinone scripts/ferretdb scripts/check scripts/faults scripts/deploy
+MODULES  := pkg services/collector services/consumer services/query services/allinone scripts/ferretdb scripts/check scripts/faults scripts/deploy scripts/monitoring
 # Not in the workspace: Kubernetes' own modules must move no version that a service is built with.
 BESIDE   := scripts/kubernetes
 ARGS     ?=
@@ -69,7 +69,7 @@ sdk/node_modules: sdk/package.json sdk/package-lock.json
 test: test-go test-sdk test-browser check-deploy ## run every test
 
 test-go: ## Go tests with the race detector, on private servers
-	@scripts/need gcc rabbitmq postgres clickhouse
+	@scripts/need gcc rabbitmq postgres clickhouse prometheus
 	$(GO) test -race -timeout 25m work
 
 test-sdk: sdk/node_modules ## the SDK's unit tests
@@ -187,6 +187,13 @@ bench-sdk: sdk/node_modules ## what the SDK costs a page's main thread, beside t
 
 bench-growth: ## fill one SQLite store with 5 million events and print how its speed changes
 	@STORE_GROWTH=5000000 $(GO) test -run '^$$' -bench '^BenchmarkGrowth$$' -benchtime 1x -timeout 30m ./pkg/store/sqlite
+
+metrics: ## write down what a running system shows at /metrics, into deploy/METRICS.md
+	@scripts/need rabbitmq
+	METRICS=write $(GO) test -count 1 -run 'TestMetrics$$' ./services/allinone
+
+dashboards: ## write the Grafana dashboards into deploy/grafana/dashboards
+	@$(GO) run ./scripts/monitoring deploy/grafana/dashboards
 
 clean: ## remove what was built, keep ./data
 	@rm -rf bin sdk/dist sdk/node_modules

@@ -80,6 +80,11 @@ func start(t testing.TB, c *allinone.Config) *system {
 // call is one request; the answer is decoded into out when that is not nil.
 func (s *system) call(method, url, key string, body, out any) int {
 	s.t.Helper()
+	return s.callWith(http.Header{}, method, url, key, body, out)
+}
+
+func (s *system) callWith(header http.Header, method, url, key string, body, out any) int {
+	s.t.Helper()
 	var text io.Reader
 	if body != nil {
 		encoded, err := json.Marshal(body)
@@ -92,6 +97,7 @@ func (s *system) call(method, url, key string, body, out any) int {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	req.Header = header
 	req.Header.Set("X-Api-Key", key)
 	req.Header.Set("Content-Type", "application/json")
 	res, err := http.DefaultClient.Do(req)

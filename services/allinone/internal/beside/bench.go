@@ -135,7 +135,7 @@ func (s *Server) sealed(ctx context.Context, want int) error {
 	const patience = 8 * time.Minute // longer than days have to rest
 	days, since := 0.0, time.Now()
 	for pause := time.NewTicker(time.Second); days < float64(want) && time.Since(since) < patience; <-pause.C {
-		now, err := s.metric(ctx, "maidian_query_sealed_days_total")
+		now, err := s.metric(ctx, "maidian_query_sealed_dates_total")
 		if err != nil {
 			return err
 		}

@@ -51,6 +51,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	for _, name := range ends {
 		m.events.WithLabelValues(name) // from the start, or the first dead letter ever would be no increase
 	}
+	for _, operation := range []string{"insert", "journal", "dead_letters", "tallies"} {
+		m.retries.WithLabelValues(operation)
+	}
 	r.MustRegister(m.events, m.messages, m.redelivered, m.batch, m.store, m.retries, m.lag)
 	return m
 }

@@ -63,13 +63,13 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Name: "maidian_query_sealed_reads_total", Help: "Pieces of sealed days that were brought into memory.",
 		}),
 		woken: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "maidian_query_woken_days_total", Help: "Sealed days that were made whole because something came for them.",
+			Name: "maidian_query_woken_dates_total", Help: "Sealed days that were made whole because something came for them.",
 		}),
 		sealed: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "maidian_query_sealed_days_total", Help: "Days that were sealed.",
+			Name: "maidian_query_sealed_dates_total", Help: "Days that were sealed.",
 		}),
 		unlike: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "maidian_query_unlike_days_total", Help: "Days whose events in memory or in segments were not those of the store or the journal, and that were built again.",
+			Name: "maidian_query_unlike_dates_total", Help: "Days whose events in memory or in segments were not those of the store or the journal, and that were built again.",
 		}),
 	}
 	if registry != nil {

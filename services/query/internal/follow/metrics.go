@@ -27,7 +27,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		shortEvents:  gauge("short_events", "Events that these batches lack."),
 		auditMissing: gauge("audit_missing_events", "Events of the journal that were not in memory, by the last whole comparison."),
 		auditSurplus: gauge("audit_surplus_events", "Events in memory beyond those of the journal, by the last whole comparison."),
-		auditUnlike:  gauge("audit_unlike_days", "Sealed days whose batches or events were not those of the journal, by the last whole comparison."),
+		auditUnlike:  gauge("audit_unlike_dates", "Sealed days whose batches or events were not those of the journal, by the last whole comparison."),
 		looks:        histogram("look_seconds", "Time of one look at the journal, with the reading of new events."),
 		visible:      histogram("visible_seconds", "From a batch's earliest receipt by the collector to its being visible in answers."),
 	}

@@ -72,7 +72,7 @@ func New(s Store, log *zap.Logger, registry prometheus.Registerer, now func() ti
 	p := &Pruner{
 		store: s, log: log, now: now, options: o, holder: strings.ToLower(rand.Text()),
 		pruned:  prometheus.NewCounter(prometheus.CounterOpts{Name: "maidian_query_pruned_events_total", Help: "Events that were deleted because their project keeps them no longer."}),
-		overdue: prometheus.NewGauge(prometheus.GaugeOpts{Name: "maidian_query_retention_overdue_days", Help: "Days by which the project that is most behind keeps events longer than it says; 1 for a few hours a day."}),
+		overdue: prometheus.NewGauge(prometheus.GaugeOpts{Name: "maidian_query_retention_overdue_seconds", Help: "Time by which the project that is most behind keeps events longer than it says, in whole days; one for a few hours a day."}),
 	}
 	if registry != nil {
 		registry.MustRegister(p.pruned, p.overdue)
@@ -207,7 +207,7 @@ func (p *Pruner) open(ctx context.Context) error {
 		}
 		overdue = max(overdue, before-done)
 	}
-	p.overdue.Set(float64(overdue))
+	p.overdue.Set(float64(overdue) * 86400)
 	return nil
 }
 

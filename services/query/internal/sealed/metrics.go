@@ -16,6 +16,9 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Name: "maidian_query_written_segment_bytes_total", Help: "Bytes of sealed parts that were written to the store.",
 		}),
 	}
+	for _, reason := range []string{"missing", "foreign", "stale", "damaged"} {
+		m.rebuilt.WithLabelValues(reason)
+	}
 	if registry != nil {
 		registry.MustRegister(m.rebuilt, m.written)
 	}
