@@ -302,7 +302,7 @@ func Sample(project, channel, id string) Notice {
 	return Notice{
 		ID: id, Project: project, Channel: channel, Test: true,
 		Firing: rule.Firing{
-			ID: "test", Rule: "test", Project: project, Name: "High-value purchase", Kind: "event", Severity: "info", State: rule.StateFiring,
+			ID: "test", Rule: "test", Project: project, Name: "High-value purchase", Kind: "event", Severity: "info", Channels: []string{channel}, State: rule.StateFiring,
 			Metric: "amount", Value: &value, Op: "gte", Threshold: &threshold, Window: rule.Span{From: moment, To: moment}, Since: moment, At: moment, Link: "/",
 			Event: &rule.Sample{EventID: "test", EventType: "purchase", EventName: "purchase", UserID: "user-1", Timestamp: moment, Properties: []byte(`{"amount":12500,"currency":"EUR"}`)},
 		},

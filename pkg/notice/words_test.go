@@ -37,7 +37,7 @@ func TestTheWordsForEachKind(t *testing.T) {
 		kind, definition string
 		happens          func(e *rule.Evaluator)
 	}{
-		{"event", `"event": "purchase", "severity": "critical", "group_by": "country"`, func(e *rule.Evaluator) { see(e, minute, "purchase", `{"amount": 12500}`) }},
+		{"event", `"event": {"event": "purchase", "filters": [{"property": "amount", "op": "gte", "value": 10000}]}, "severity": "critical", "group_by": "country"`, func(e *rule.Evaluator) { see(e, minute, "purchase", `{"amount": 12500}`) }},
 		{"threshold", `"event": "error", "metric": "ratio", "of": "page_view", "value": 0.05, "window": "5m", "repeat": "5m"`, func(e *rule.Evaluator) {
 			see(e, 0, "page_view", "")
 			see(e, minute, "error", "")

@@ -2,6 +2,7 @@ package rule
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -14,6 +15,9 @@ type each struct {
 	events   ask.Selector
 	property string     // of new_value
 	learn    event.Time // of new_value: so long values are only learned
+
+	compared  *ask.Filter // the first that compares a number: what people read of the event
+	threshold float64
 }
 
 // eachGrace is how old an event may be that is still told of: a phone that was
@@ -27,7 +31,20 @@ func (r *Rule) readEach(p *ask.Params) {
 		r.Grace = p.Duration("grace", "", longest)
 	}
 	r.each = &each{events: p.Selector("event", "", r.calendar)}
+	r.each.findCompared()
 	r.readGroup(p)
+}
+
+func (e *each) findCompared() {
+	for i := range e.events.Filters {
+		f := &e.events.Filters[i]
+		n, isNumber := f.Value.(json.Number)
+		threshold, err := n.Float64()
+		if slices.Contains(comparisons, string(f.Op)) && isNumber && err == nil {
+			e.compared, e.threshold = f, threshold
+			return
+		}
+	}
 }
 
 // readEvent: each event that the selector means.
@@ -68,6 +85,11 @@ func (s *running) observe(e *Evaluator, group string, at event.Time) {
 	f := e.firing(s, group, StateFiring, Span{at, at + 1})
 	f.ID = r.ID + "." + row.event.EventID
 	f.NewValue, f.Event = value, sample(row.event)
+	if c := r.each.compared; c != nil {
+		if n, isNumber := ask.Number(event.ValueOf(row.event, c.Property)); isNumber {
+			f.Metric, f.Value, f.Op, f.Threshold = c.Property, &n, string(c.Op), &r.each.threshold
+		}
+	}
 	e.firings = append(e.firings, f)
 }
 

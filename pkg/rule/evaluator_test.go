@@ -60,7 +60,7 @@ func TestEachEventIsToldWithItsCoolDown(t *testing.T) {
 	f.see(6*minute, "refund", "u", "FR", `{"amount": 500}`)
 	f.see(11*minute, "purchase", "u", "DE", `{"amount": 100}`)
 	f.tells("firing DE@1", "firing CN@3", "firing DE@11")
-	if first := f.all[0]; first.ID != "r.e1" || first.Event.UserID != "u" || string(first.Event.Properties) != `{"amount": 100}` {
+	if first := f.all[0]; first.ID != "r.e1" || *first.Value != 100 || first.Op != "gte" || *first.Threshold != 100 || first.Metric != "amount" || first.Event.UserID != "u" || string(first.Event.Properties) != `{"amount": 100}` {
 		t.Errorf("got %+v", first)
 	}
 	f.Advance(start + 3*day)

@@ -56,7 +56,10 @@ func holds(op string, value, threshold float64) bool {
 	return value <= threshold
 }
 
-func readOp(p *ask.Params) string { return p.OneOf("op", "gt", "gt", "gte", "lt", "lte") }
+// comparisons are the operators that compare numbers.
+var comparisons = []string{"gt", "gte", "lt", "lte"}
+
+func readOp(p *ask.Params) string { return p.OneOf("op", "gt", comparisons...) }
 
 // readWindowed reads what all kinds with windows have. A window is judged
 // several times in its length, as often as makes steps of whole seconds.

@@ -64,6 +64,10 @@ func TestAPreviewTellsWhatARuleWouldHave(t *testing.T) {
 	p.has("firings.0.state", `"firing"`)
 	p.has("firings.1.state", `"recovered"`)
 	p.has("complete", "true")
+	link, _ := p.json("firings.0.link").(string)
+	if page := s.get(shopKey, link); page.status != http.StatusOK || !strings.Contains(string(page.body), "<html") {
+		t.Errorf("the link %s: got %d %.200s", link, page.status, page.body)
+	}
 	s.post(adminKey, rules+"/none/preview", `{"definition":{"id":"none","kind":"event","event":"nothing"}}`).ok().has("firings", `[]`)
 }
 
