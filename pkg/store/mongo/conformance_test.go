@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
@@ -65,5 +66,30 @@ func drop(t testing.TB, uri, database string) {
 	}
 	if err != nil {
 		t.Errorf("drop %s: %v", database, err)
+	}
+}
+
+func TestADatabaseOfANewerProgramIsRefused(t *testing.T) {
+	server := testenv.StartFerretDB(t)
+	place := server.URI() + " " + newDatabase()
+	for range 2 { // the second finds the version that the first has written
+		s, err := openStore(t.Context(), place)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+	}
+	client, err := driver.Connect(options.Client().ApplyURI(server.URI()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Disconnect(t.Context())
+	_, database, _ := strings.Cut(place, " ")
+	schema := client.Database(database).Collection("schema")
+	if _, err := schema.UpdateByID(t.Context(), "schema", bson.D{{Key: "$set", Value: bson.D{{Key: "version", Value: 99}}}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openStore(t.Context(), place); err == nil || !strings.Contains(err.Error(), "version 99, this program knows versions up to 1") {
+		t.Errorf("got %v, want it to be refused by name of its version", err)
 	}
 }

@@ -68,6 +68,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		_ = s.Close()
 		return nil, fmt.Errorf("open store: MongoDB at %s cannot be used: %s", at, redact(cfg.URI, root(err)))
 	}
+	if err := s.checkSchema(ctx); err != nil {
+		_ = s.Close()
+		return nil, fmt.Errorf("open store: the database %s in MongoDB at %s cannot be used: %s", cfg.Database, at, redact(cfg.URI, root(err)))
+	}
 	if err := s.ensureIndexes(ctx); err != nil {
 		_ = s.Close()
 		return nil, fmt.Errorf("open store: create indexes in MongoDB at %s: %s", at, redact(cfg.URI, err))
