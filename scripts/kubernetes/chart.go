@@ -70,6 +70,8 @@ func knobs() []knob {
 		knob{kind: "NetworkPolicy", name: "metrics", path: from, value: "namespaces.monitoring"},
 		knob{kind: "NetworkPolicy", name: "database", path: to, value: "namespaces.servers"},
 		knob{kind: "NetworkPolicy", name: "broker", path: to, value: "namespaces.servers"},
+		knob{kind: "NetworkPolicy", name: "management", path: to, value: "namespaces.servers"},
+		knob{kind: "NetworkPolicy", name: "traces", path: to, value: "namespaces.monitoring"},
 		knob{kind: "ScaledObject", name: "store", path: "spec.minReplicaCount", value: "store.minReplicas"},
 		knob{kind: "ScaledObject", name: "store", path: "spec.maxReplicaCount", value: "store.maxReplicas"},
 		knob{kind: "ScaledObject", name: "store", path: "spec.triggers.0.metadata.queueName", template: "{{ .Values.queue.ANALYTICS_QUEUE_NAME | quote }}"},
@@ -94,6 +96,7 @@ var variants = []variant{
 	{".Values.keda.enabled", []string{"keda"}},
 	{".Values.storeByCPU.enabled", []string{"store-by-cpu"}},
 	{".Values.monitoring.enabled", []string{"monitoring"}},
+	{".Values.tracing.enabled", []string{"tracing"}},
 	{".Values.externalSecrets.enabled", []string{"external-secrets"}},
 }
 
@@ -102,6 +105,7 @@ var switches = []struct{ value, about string }{
 	{"keda.enabled", "scale store by the queue's length; needs KEDA"},
 	{"storeByCPU.enabled", "scale store by its processor time, where there is no KEDA"},
 	{"monitoring.enabled", "PodMonitor and PrometheusRule; needs the Prometheus operator"},
+	{"tracing.enabled", "let traces out to the monitoring; settings.OTEL_EXPORTER_OTLP_ENDPOINT says where they go"},
 	{"externalSecrets.enabled", "take the Secrets from a ClusterSecretStore named secrets; needs the External Secrets operator"},
 	{"backup.enabled", "copy the database every night to a volume"},
 	{"backup.s3", "and from there to an object store"},
@@ -480,10 +484,11 @@ kubeVersion: ">=1.30.0-0"
 
 const notes = `Maidian's services start once these Secrets are there, in the namespace {{ .Release.Namespace }}:
 
-  maidian-collector, maidian-store      rabbitmq-url, mongodb-uri
-  maidian-alert                         rabbitmq-url, mongodb-uri, secret-key
-  maidian-forward                       mongodb-uri, secret-key
-  maidian-query                         mongodb-uri, secret-key, admin-key
+  maidian-collector   mongodb-uri, rabbitmq-url
+  maidian-store       mongodb-uri, rabbitmq-url, rabbitmq-management-url
+  maidian-alert       mongodb-uri, rabbitmq-url, rabbitmq-management-url, secret-key
+  maidian-forward     mongodb-uri, secret-key
+  maidian-query       mongodb-uri, secret-key, admin-key
 
 Pod Security: kubectl label namespace {{ .Release.Namespace }} pod-security.kubernetes.io/enforce=restricted
 Collector: https://{{ .Values.collector.ingress.host }}   Query: https://{{ .Values.query.ingress.host }}

@@ -172,6 +172,7 @@ func TestTheChartAndTheManifestsAreTheSame(t *testing.T) {
 		"keda":              {settings("keda.enabled", true), []string{"keda"}},
 		"by processor time": {settings("storeByCPU.enabled", true), []string{"store-by-cpu"}},
 		"monitoring":        {settings("monitoring.enabled", true), []string{"monitoring"}},
+		"tracing":           {settings("tracing.enabled", true), []string{"tracing"}},
 		"secrets":           {settings("externalSecrets.enabled", true), []string{"external-secrets"}},
 		"backup":            {settings("backup.enabled", true), []string{"backup"}},
 		"backup to S3":      {settings("backup.enabled", true, "backup.s3", true), []string{"backup", "backup-s3"}},

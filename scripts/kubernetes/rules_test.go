@@ -316,9 +316,9 @@ func network(all objects) (wrong []string) {
 	var c consumer.Config
 	_ = proc.LoadFrom(&c, func(string) (string, bool) { return "", false })
 	want := map[string][]int{
-		"collector": {27017, 5671, 5672}, "store": {27017, 5671, 5672}, "query": {27017},
+		"collector": {27017, 5671, 5672}, "store": {27017, 5671, 5672, 15672}, "query": {27017},
 		"forward": slices.Concat([]int{27017}, c.Outgoing.Ports),
-		"alert":   slices.Concat([]int{27017, 5671, 5672}, c.Outgoing.Ports, c.Outgoing.MailPorts),
+		"alert":   slices.Concat([]int{27017, 5671, 5672, 15672}, c.Outgoing.Ports, c.Outgoing.MailPorts),
 	}
 	for name, ports := range want {
 		slices.Sort(ports)
@@ -416,7 +416,7 @@ func TestBrokenManifestsBreakTheHouseRules(t *testing.T) {
 		{"secrets", production, "name: maidian-query", "name: maidian-kwery", "there is no Secret"},
 		{"secrets", dev, "  admin-key:", "  admin-kay:", "has no admin-key"},
 		{"network", production, "name: nobody", "name: somebody", "nothing is denied"},
-		{"network", production, "port: 5672", "port: 15672", "should to"},
+		{"network", production, "port: 5672", "port: 5673", "should to"},
 		{"network", production, "- 169.254.0.0/16", "- 169.254.0.0/24", "lets 169.254.169.254 be reached"},
 	} {
 		broken, err := parse([]byte(strings.ReplaceAll(test.from, test.was, test.becomes)))
