@@ -50,7 +50,8 @@ test-images: ## build the images with podman and run them as compose.yaml says: 
 
 compose: ## everything in containers by docker compose: secrets, images, servers, dashboards
 	@scripts/secrets deploy/secrets && mkdir -p deploy/credentials
-	@MAIDIAN_VERSION=$${MAIDIAN_VERSION:-$(VERSION)} docker compose -f deploy/compose.yaml up --detach --build --wait
+	@grep -qs ^MAIDIAN_VERSION= deploy/.env || export MAIDIAN_VERSION=$(VERSION); \
+		docker compose -f deploy/compose.yaml up --detach --build --wait
 
 SERVICES := collector consumer query maidian
 sbom: $(GOTOOLS)/cyclonedx-gomod ## what each image's program is made of, as CycloneDX, into dist/sbom
