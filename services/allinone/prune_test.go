@@ -6,13 +6,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/maidian/maidian/pkg/testenv"
 	"github.com/maidian/maidian/services/allinone"
 )
 
 // TestAProjectForgetsWhatItKeepsNoLonger has events of forty days come in by
 // the front door, and the project keep ten of them.
 func TestAProjectForgetsWhatItKeepsNoLonger(t *testing.T) {
-	c := config(t)
+	t.Run("SQLite", func(t *testing.T) { forgotten(t, config(t)) })
+	t.Run("MongoDB", func(t *testing.T) {
+		c := config(t)
+		c.UseMongo, c.Mongo.URI, c.Mongo.Database = true, testenv.StartFerretDB(t).URI(), "maidian_test"
+		forgotten(t, c)
+	})
+}
+
+func forgotten(t *testing.T, c *allinone.Config) {
 	c.Query.PruneGrace = time.Nanosecond
 	s := start(t, c)
 	now := time.Now().UTC().Add(-3 * time.Hour) // when the pruner's day begins
