@@ -35,7 +35,7 @@ func (s *settings) define(ctx context.Context) error {
 	}
 	usual := s.rate / float64(len(s.projects.names)) * happening / pages * window.Seconds()
 	w.Many = max(2, int(usual+1.5*math.Sqrt(usual)))
-	w.Window, w.Grace, w.Every = window.Milliseconds(), s.within.Milliseconds(), every.Milliseconds()
+	w.Window, w.Grace, w.Every = window.Milliseconds(), s.grace.Milliseconds(), every.Milliseconds()
 	w.Old = int64(s.plan.Days+2) * 24 * hour
 	w.At, w.Projects, w.Secrets = ledger.Now(), s.projects.names, []string{rand.Text(), rand.Text()}
 	if err := w.Write(s.watched); err != nil {

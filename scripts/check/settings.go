@@ -47,6 +47,7 @@ type settings struct {
 	skew     time.Duration
 	breaks   int
 	within   time.Duration
+	grace    time.Duration
 }
 
 // projects are given as name=write key,read key.
@@ -127,7 +128,7 @@ func (s *settings) defining(f *flag.FlagSet) {
 	f.Float64Var(&s.rate, "rate", 1000, "`events` a second that are to come: it decides how many are many")
 	f.Float64Var(&w.Large, "large", 900, "`amount` from which on purchases are told")
 	f.IntVar(&s.plan.Days, "days", 7, "`number` of days over which the events are spread")
-	f.DurationVar(&s.within, "grace", 10*time.Second, "how late events may come and still count in a window")
+	f.DurationVar(&s.grace, "grace", 10*time.Second, "how late events may come and still count in a window")
 }
 
 func (s *settings) receiving(f *flag.FlagSet) {

@@ -55,7 +55,7 @@ var followingControls = []control{
 		patches: []patch{{"services/consumer/internal/channel/webhook.go", `id+"."+at+"."+string(body)`, `id+"."+string(body)`}},
 	},
 	{
-		name: "the cursor is moved before the answer", quick: true, fault: "followers killed while nothing is taken", finds: "forwarded",
+		name: "the cursor is moved before the answer", fault: "followers killed while nothing is taken", finds: "forwarded",
 		patches: []patch{{stateGo, "	k.SavedAt = time.Now().UnixMilli()\n", "	k.SavedAt = time.Now().UnixMilli()\n	defer func(sending *destination.Group) { k.Pending = sending }(k.Pending)\n	k.Pending = nil\n"}},
 	},
 	{
