@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -303,6 +304,21 @@ func TestRunbookHasEveryAlert(t *testing.T) {
 			if !regexp.MustCompile(`(?m)^#+ ` + r.Alert + `$`).Match(runbook) {
 				t.Errorf("%s has no section of its name in deploy/RUNBOOK.md", r.Alert)
 			}
+		}
+	}
+}
+
+// When each alert fires, and when it does not, is in maidian_test.yaml.
+func TestAlertsFireWhenTheyShould(t *testing.T) {
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Skip("promtool is not here: scripts/need prometheus installs it")
+	}
+	for _, arguments := range [][]string{{"check", "rules", "maidian.yaml"}, {"test", "rules", "maidian_test.yaml"}} {
+		cmd := exec.CommandContext(t.Context(), promtool, arguments...)
+		cmd.Dir = deploy + "prometheus/rules"
+		if said, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("promtool %s: %v\n%s", strings.Join(arguments, " "), err, said)
 		}
 	}
 }
