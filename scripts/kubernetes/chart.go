@@ -18,7 +18,7 @@ const chartDir = "deploy/helm/maidian"
 
 // knob is a place in the manifests that the chart's users may set. Its default is what stands there.
 type knob struct {
-	kind, name, path string // name "" for all of the kind
+	kind, name, path string
 	value            string // where it stands in values.yaml; "" when it is worked out from others
 	template         string // what takes its place, with %s for value; "" for the value, quoted if it is text
 }
@@ -88,8 +88,8 @@ type variant struct {
 	components []string
 }
 
-// variants of which the first whose condition holds says what an object is like. No two that change
-// the same object hold at once, but for those of which one has all that the other has: that one is first.
+// variants of which the first whose condition holds says what an object is like. Where two that change the
+// same object can hold at once, the first has all that the other has.
 var variants = []variant{
 	{"and .Values.backup.enabled .Values.backup.s3", []string{"backup", "backup-s3"}},
 	{".Values.backup.enabled", []string{"backup"}},
@@ -424,7 +424,9 @@ func (c *chart) finish(files map[string][]byte) error {
 	if err := yaml.Unmarshal([]byte(values), &tree); err != nil {
 		return err
 	}
-	schema, err := json.MarshalIndent(schemaOf("", tree), "", "  ")
+	whole := schemaOf("", tree)
+	whole["not"] = both("keda", "storeByCPU") // they would pull at each other
+	schema, err := json.MarshalIndent(whole, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -458,6 +460,15 @@ func schemaOf(path string, value any) map[string]any {
 		return map[string]any{"type": "string", "pattern": "^[0-9]+Mi$"} // GOMEMLIMIT is nine tenths of it
 	}
 	return map[string]any{"type": "string"}
+}
+
+// both is the schema of values that enable the one and the other.
+func both(names ...string) map[string]any {
+	properties := map[string]any{}
+	for _, name := range names {
+		properties[name] = map[string]any{"properties": map[string]any{"enabled": map[string]any{"const": true}}}
+	}
+	return map[string]any{"properties": properties}
 }
 
 func clone(o object) object {

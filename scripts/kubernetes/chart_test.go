@@ -280,10 +280,11 @@ func TestHelmLint(t *testing.T) {
 	}
 }
 
-func TestAMisspeltValueIsRefused(t *testing.T) {
+func TestValuesThatCannotBeAreRefused(t *testing.T) {
 	dir := filepath.Join(root, chartDir)
 	for _, values := range []map[string]any{
 		settings("store.replica", 4), settings("keda.enabled", "yes"), settings("store.replicas", 0), settings("query.resources.limits.memory", "4Gi"),
+		settings("keda.enabled", true, "storeByCPU.enabled", true),
 	} {
 		if _, err := render(dir, values); err == nil {
 			t.Errorf("%v was taken", values)

@@ -153,9 +153,15 @@ func labelsOf(template map[string]any) labels.Set {
 	return set
 }
 
-// scaling: whoever scales a deployment scales one that is there, alone.
+// scaling: whoever scales a deployment scales one that is there, alone, and by the queue it takes from.
 func scaling(all objects) (wrong []string) {
 	scaled := map[string]string{}
+	for _, o := range all.of("ScaledObject") {
+		env, err := variables(all, containers(all.named("Deployment", "store"))[0])
+		if asked := o.text("spec.triggers.0.metadata.queueName"); err != nil || asked != env["ANALYTICS_QUEUE_NAME"] {
+			wrong = append(wrong, fmt.Sprintf("%s looks at the queue %s, not at %s (%v)", o.id(), asked, env["ANALYTICS_QUEUE_NAME"], err))
+		}
+	}
 	for _, o := range all.of("HorizontalPodAutoscaler", "ScaledObject") {
 		name := o.text("spec.scaleTargetRef.name")
 		target := all.named("Deployment", name)
@@ -406,6 +412,7 @@ func TestBrokenManifestsBreakTheHouseRules(t *testing.T) {
 		{"selectors", production, "kind: PodDisruptionBudget", "kind: Budget", "has no PodDisruptionBudget"},
 		{"scaling", production, "    kind: Deployment\n    name: query\n", "    kind: Deployment\n    name: kwery\n", "scales nothing"},
 		{"scaling", production, "    kind: Deployment\n    name: query\n", "    kind: Deployment\n    name: collector\n", "is scaled by"},
+		{"scaling", production, "queueName: analytics_events", "queueName: events", "looks at the queue events"},
 		{"scaling", production, "  revisionHistoryLimit: 5\n  selector:\n    matchLabels:\n      app.kubernetes.io/component: store\n", "  replicas: 3\n  selector:\n    matchLabels:\n      app.kubernetes.io/component: store\n", "has replicas of its own"},
 		{"ports", production, "containerPort: 9090", "containerPort: 9091", "listens on"},
 		{"ports", production, "name: collector\n            port:", "name: kollector\n            port:", "leads nowhere"},
