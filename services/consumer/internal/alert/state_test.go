@@ -162,7 +162,6 @@ func TestStepsMakeWhatWas(t *testing.T) {
 			if err := first.resume(t.Context(), b); err != nil {
 				t.Fatal(err)
 			}
-			told := 0
 			for i := range 200 {
 				w.clock.Add(source.Int64N(10_000))
 				var types []string
@@ -177,7 +176,7 @@ func TestStepsMakeWhatWas(t *testing.T) {
 				}
 				first.reading.Wait()
 			}
-			told = len(w.firings(t))
+			told := len(w.firings(t))
 			if err := first.save(t.Context(), root{Snapshot: first.kept.Snapshot, Steps: first.steps}); err != nil {
 				t.Fatal(err)
 			}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -100,7 +101,7 @@ func (w *work) resume(ctx context.Context, b *book) (err error) {
 	if err := w.again(ctx, w.kept.Steps); err != nil {
 		return err
 	}
-	w.firings = append(firings, w.came()...) // those that steps make again are mostly the same
+	w.firings = slices.Concat(firings, w.came()) // those that steps make again are mostly the same
 	return nil
 }
 
