@@ -54,7 +54,7 @@ func TestTheWordsForEachKind(t *testing.T) {
 		{"anomaly", `"event": "sign_up"`, func(e *rule.Evaluator) {
 			for w := range event.Time(4) {
 				for i := range (9 + w) * (1 + w/3*9) {
-					see(e, w*week+9*hour+event.Time(i)*second, "sign_up", "")
+					see(e, w*week+9*hour+i*second, "sign_up", "")
 				}
 			}
 			e.Advance(start + 4*week)
