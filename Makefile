@@ -76,7 +76,8 @@ test-go: ## Go tests with the race detector, on private servers
 test-sdk: sdk/node_modules ## the SDK's unit tests
 	@cd sdk && npm run --silent test
 
-check-deploy: ## the Kubernetes manifests and the Helm chart: fields, kube-score, Pod Security, helm, variables
+check-deploy: ## the Kubernetes manifests, the Helm chart and the alert rules: fields, kube-score, Pod Security, helm, variables, promtool
+	@scripts/need prometheus
 	@cd $(BESIDE) && GOWORK=off $(GO) test -timeout 25m ./...
 
 kubernetes: ## make the Helm chart, and the operator's alert rules, of deploy/kubernetes and deploy/prometheus
