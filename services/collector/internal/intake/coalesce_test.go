@@ -88,6 +88,8 @@ var someone = event.Source{Project: "shop", Key: "k1", Hour: 490896}
 // stored are the event ids of all confirmed messages; it checks the messages too.
 func (b *broker) stored(t *testing.T, limits Limits) map[string]int {
 	t.Helper()
+	b.mu.Lock() // a message that was confirmed at its very deadline has nobody who waited for it
+	defer b.mu.Unlock()
 	ids := map[string]int{}
 	for _, m := range b.messages {
 		h, events, bad, err := event.DecodeMessage(m.Body)
