@@ -127,6 +127,9 @@ func (s *settings) ask(ctx context.Context, c *follow.Case, store stored.Store) 
 	if c.Firings, err = follow.FiringsOf(ctx, store); err != nil {
 		return fmt.Errorf("read the store: %w", err)
 	}
+	if c.Holders, err = follow.HoldersOf(ctx, store); err != nil {
+		return fmt.Errorf("read the store: %w", err)
+	}
 	if c.Arrivals, err = receiver.Read(s.arrivals); err != nil {
 		return err
 	}

@@ -114,7 +114,7 @@ func (s *settings) judging(f *flag.FlagSet) {
 	f.StringVar(&s.arrivals, "arrivals", "", "`file` that receive writes")
 	f.StringVar(&s.files, "files", "", "`folder` that the consumer's FORWARD_FILES names")
 	f.DurationVar(&s.skew, "skew-of-servers", 0, "how far the clocks of the system's processes may differ")
-	f.IntVar(&s.breaks, "interruptions", -1, "`number` of times that those who forward were interrupted: they may have begun anew so often; below 0: any")
+	f.IntVar(&s.breaks, "interruptions", -1, "`number` of times that those who forward were interrupted and went on by themselves: they may have begun anew so often besides when another took their place; below 0: any")
 	f.DurationVar(&s.within, "follow-within", 3*time.Minute, "how long what follows the stored events may take until it is complete")
 	f.StringVar(&s.since, "resumed-after", "", "RFC 3339 `time` after which the first 200 and the first stored event are looked for")
 }

@@ -23,7 +23,7 @@ type following struct {
 	processes []*process // beside those that do something else
 	receiver  *process
 	dir       string // of what the checker keeps of it
-	breaks    int    // how often those who forward were interrupted
+	uneasy    bool   // those who forward may have begun anew by themselves
 
 	read     int64          // bytes of the arrivals that are counted
 	arrivals map[string]int // that were answered with 200, by path
@@ -114,7 +114,11 @@ func (f *following) judged() []string {
 	if f.hopeless {
 		patience = "40s"
 	}
-	return append([]string{"-follow-within", patience, "-watch", f.path("watch"), "-admin-key", adminKey, "-arrivals", f.path("arrivals"), "-files", f.path("files"), "-interruptions", fmt.Sprint(f.breaks)}, f.fault.verify...)
+	interruptions := "0"
+	if f.uneasy {
+		interruptions = "-1"
+	}
+	return append([]string{"-follow-within", patience, "-watch", f.path("watch"), "-admin-key", adminKey, "-arrivals", f.path("arrivals"), "-files", f.path("files"), "-interruptions", interruptions}, f.fault.verify...)
 }
 
 // paths are those of the receiver.

@@ -54,7 +54,7 @@ var followingFaults = []fault{
 				s.meanwhile(3*time.Second, func() {})
 				p.signal(syscall.SIGCONT)
 			}
-			f.breaks = -1
+			f.uneasy = true
 			f.until(3)
 		},
 	},
@@ -82,7 +82,7 @@ var followingFaults = []fault{
 	{
 		name: "followers, store away", injected: "the store refuses everything, to those who store and to those who follow, for " + spans("FAULT_DOWN", shortDown), on: onFollowing, load: gentle,
 		do: func(s *system, c *checker) {
-			s.following.breaks = -1
+			s.following.uneasy = true
 			heal := s.hurtStore("away")
 			s.meanwhile(s.lasting("FAULT_DOWN", shortDown), func() { c.until("200", 10) })
 			heal()
@@ -98,7 +98,7 @@ var followingFaults = []fault{
 		env: []string{"CLOCK_JUMPS=10s"},
 		do: func(s *system, _ *checker) {
 			f := s.following
-			f.breaks = -1
+			f.uneasy = true
 			for i, off := range []string{"CLOCK_OFF=20s", "CLOCK_OFF=-20s"} {
 				p := f.processes[i]
 				f.without(p, p.kill, func() { p.start(off); p.up() })
@@ -123,7 +123,6 @@ var followingFaults = []fault{
 		do: func(s *system, c *checker) {
 			for range 2 {
 				for _, p := range append(slices.Clone(s.following.processes), s.consumer, s.collector) {
-					s.following.breaks++
 					p.terminate()
 					s.again(p)
 					c.until("200", 5)
@@ -139,7 +138,6 @@ var followingFaults = []fault{
 			for range 3 {
 				c.until("200", 10)
 				s.consumer.kill()
-				s.following.breaks++
 				s.again(s.consumer)
 				s.following.until(2)
 			}
@@ -167,7 +165,6 @@ var quickLease = leasesOf("5 * time.Second")
 func (f *following) without(p *process, away, back func()) {
 	f.t.Helper()
 	away()
-	f.breaks++
 	f.until(2)
 	back()
 	f.until(1)
@@ -264,7 +261,6 @@ func (f *following) restart(extra []string) {
 	for _, p := range f.processes {
 		p.kill()
 	}
-	f.breaks++
 	for i, p := range f.processes {
 		if i > 0 {
 			extra = nil
@@ -295,7 +291,7 @@ func followersStore(name, injected, how string, times int64) fault {
 	hurt := f.do
 	f.on, f.load = onFollowing, gentle
 	f.do = func(s *system, c *checker) {
-		s.following.breaks = -1
+		s.following.uneasy = true
 		hurt(s, c)
 		s.following.until(3)
 	}

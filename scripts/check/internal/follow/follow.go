@@ -19,8 +19,9 @@ import (
 // Case is all that is known of one system.
 type Case struct {
 	Plan     *watch.Plan
-	Skew     int64 // how far the clocks of its processes may differ, milliseconds
-	Breaks   int   // how often whoever forwards was interrupted; below 0: not known
+	Skew     int64          // how far the clocks of its processes may differ, milliseconds
+	Breaks   int            // how often whoever forwards was interrupted besides by another; below 0: not known
+	Holders  map[string]int // how many processes have forwarded what is posted, one after the other, by project
 	Events   map[string][]*Event
 	Firings  []watch.Firing
 	Notices  map[string][]watch.Notice
@@ -104,6 +105,22 @@ func FiringsOf(ctx context.Context, s stored.Store) (all []watch.Firing, err err
 		all = append(all, f)
 	}
 	return all, err
+}
+
+// HoldersOf reads from the leases how often another one has begun to post.
+func HoldersOf(ctx context.Context, s stored.Store) (map[string]int, error) {
+	holders := map[string]int{}
+	records, err := s.Records(ctx, "lease")
+	for _, r := range records {
+		var l struct{ Term int }
+		if err := json.Unmarshal(r.Data, &l); err != nil {
+			return nil, fmt.Errorf("lease %s: %w", r.ID, err)
+		}
+		if r.ID == "forward/"+watch.Posted {
+			holders[r.Project] = l.Term
+		}
+	}
+	return holders, err
 }
 
 // Judge says what is wrong, and how much was looked at.

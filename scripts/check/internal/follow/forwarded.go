@@ -89,8 +89,9 @@ func (c *Case) twice(project string, repeats int) {
 			unmoved++
 		}
 	}
-	if most := 2*c.Breaks + unmoved; c.Breaks >= 0 && repeats > most {
-		c.found(verdict.Twice, "%s: what had been posted was begun anew %d times, which %d interruptions and %d requests without success cannot have caused", project, repeats, c.Breaks, unmoved)
+	breaks := c.Breaks + c.Holders[project]
+	if c.Breaks >= 0 && repeats > 2*breaks+unmoved {
+		c.found(verdict.Twice, "%s: what had been posted was begun anew %d times, which %d interruptions and %d requests without success cannot have caused", project, repeats, breaks, unmoved)
 	}
 }
 
