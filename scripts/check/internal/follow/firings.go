@@ -14,7 +14,7 @@ const (
 	takenUp = 60 * 1000
 	// uneven is how far moments of the same thing may lie apart that are taken one after the other.
 	uneven = 2 * 1000
-	// margin is how long before a window is judged an event must be stored to be in it for certain.
+	// margin is how long before a window is judged an event must be there to be in it for certain.
 	margin = 3 * 1000
 )
 
@@ -44,7 +44,7 @@ func (c *Case) since(project string, there map[string]*watch.Firing) int64 {
 	first := c.Plan.At + takenUp + c.Skew
 	for _, f := range there {
 		if e := c.stored[project+"/"+f.Event.ID]; f.Rule == watch.LargeRule && e != nil {
-			first = min(first, e.Stored)
+			first = min(first, e.there())
 		}
 	}
 	return first + uneven
@@ -65,8 +65,8 @@ func (c *Case) large(project string, there map[string]*watch.Firing, since int64
 		f := watch.Firing{Project: project, Rule: watch.LargeRule}
 		f.Event.ID = e.ID
 		name := f.Name()
-		if must := e.Stored > since && e.At >= e.Received-c.Plan.Old+day; must && there[name] == nil {
-			c.found(verdict.Firings, "%s is missing; its event was stored %s, the rule was looked at since %s", name, clock(e.Stored), clock(since))
+		if must := e.there() > since && e.At >= e.Received-c.Plan.Old+day; must && there[name] == nil {
+			c.found(verdict.Firings, "%s is missing; its event was there %s, the rule was looked at since %s", name, clock(e.there()), clock(since))
 		}
 		delete(left, name)
 	}
@@ -124,7 +124,7 @@ func (c *Case) count(project string, since int64) (windows map[string]map[int64]
 				of[end] = &span{}
 			}
 			judged := end + c.Plan.Grace
-			if e.Stored+margin+c.Skew <= judged {
+			if e.there()+margin+c.Skew <= judged {
 				of[end].least++
 			}
 			if e.Received <= judged+uneven+c.Skew {

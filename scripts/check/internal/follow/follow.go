@@ -48,6 +48,9 @@ type Event struct {
 	files int
 }
 
+// there is when it could be read, as the journal says: an insert may take its time.
+func (e *Event) there() int64 { return max(e.Stored, e.Written) }
+
 // Read reads the events and the journal.
 func (c *Case) Read(ctx context.Context, s stored.Store) error {
 	messages, err := s.Messages(ctx)
