@@ -32,7 +32,7 @@ var followingControls = []control{
 	},
 	{
 		name: "rules begin anew after a restart", fault: "follower kill -9", finds: "firings",
-		patches: []patch{{evaluatorGo, "		if s.Groups == nil {\n", "		if s.Groups != nil {\n"}},
+		patches: []patch{{evaluatorGo, "		if s.Groups == nil {\n", "		if s.Groups = nil; s.Groups == nil {\n"}},
 	},
 	{
 		name: "windows wait for nothing that is late", fault: "none, followed", finds: "firings",
