@@ -74,7 +74,7 @@ const followedHead = `
 
 Rules, a channel and destinations in every project, while two processes follow what is stored and one receiver takes what they send, or does not. A firing is *wrong* if
 it is missing, is there twice or should not be there, in the store or, as a notice, in the outbox. Of the windows that rules judge, *doubtful* are those to which something came so late that
-it may or may not have counted; either is right. Told and posted are requests that the receiver answered with 200; what is not told, not posted or not in exactly one file is *missing*.
+it may or may not have counted, and those from before the first firing; either is right. Told and posted are requests that the receiver answered with 200; what is not told, not posted or not in exactly one file is *missing*.
 At least once is the promise: *again* are events that were posted more than once.
 
 | fault | firings | wrong | windows | doubtful | told | missing | posted | again | missing | in files | missing or twice | requests without success |
