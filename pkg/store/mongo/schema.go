@@ -43,7 +43,7 @@ const unauthorized = 13
 
 // allowed is nil for what the user may not ask: a collector reads projects, and nothing else.
 func allowed(err error) error {
-	if server := (mongo.ServerError)(nil); errors.As(err, &server) && server.HasErrorCode(unauthorized) {
+	if server := mongo.ServerError(nil); errors.As(err, &server) && server.HasErrorCode(unauthorized) {
 		return nil
 	}
 	return err
