@@ -2,6 +2,7 @@ package pulse
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -54,6 +55,7 @@ func TestWhatSeveralTellIsAddedUp(t *testing.T) {
 // board counts how often it is written.
 type board struct {
 	Board
+	mu      sync.Mutex
 	written int
 	last    []byte
 }
@@ -63,6 +65,8 @@ func (b *board) Record(context.Context, string, string, string) (*store.Record, 
 }
 
 func (b *board) CreateRecord(_ context.Context, r store.Record) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.written++
 	b.last = r.Data
 	return nil
@@ -79,6 +83,8 @@ func TestARateIsOfTheLastMinute(t *testing.T) {
 			t.Helper()
 			time.Sleep(d)
 			synctest.Wait()
+			b.mu.Lock()
+			defer b.mu.Unlock()
 			if got := string(b.last); b.written != written || len(got) < len(last) || got[:len(last)] != last {
 				t.Errorf("got %d writings, the last %s; want %d, %s", b.written, got, written, last)
 			}
