@@ -160,11 +160,11 @@ func (f *fixture) until(what string, done func() bool) {
 	f.t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(20 * time.Second); !done(); {
+	for deadline := time.After(2 * time.Minute); !done(); {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			f.t.Fatalf("waited 20 s in vain: %s", what)
+			f.t.Fatalf("waited two minutes in vain: %s", what)
 		}
 	}
 }
@@ -268,7 +268,7 @@ func (b brittle) DeleteSegments(ctx context.Context, project string, from, to in
 // what the journal says and what every replica shows is in the end as if
 // nothing older had ever been sent.
 func TestWhatIsKeptIsWhatWasWrittenSince(t *testing.T) {
-	for seed := range uint64(10) {
+	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { pruneUnderReplicas(t, seed) })
 	}
 }
