@@ -59,8 +59,12 @@ func sound(ctx context.Context, path string) error {
 	}
 	defer db.Close()
 	var verdict string
-	if err := db.QueryRowContext(ctx, `PRAGMA integrity_check`).Scan(&verdict); err != nil || verdict != "ok" {
-		return fmt.Errorf("%s is no sound store: %s %w", path, verdict, err)
+	err = db.QueryRowContext(ctx, `PRAGMA integrity_check`).Scan(&verdict)
+	if err == nil && verdict != "ok" {
+		err = errors.New(verdict)
+	}
+	if err != nil {
+		return fmt.Errorf("%s is no sound store: %w", path, err)
 	}
 	return nil
 }
