@@ -107,7 +107,9 @@ func (b *Batch) Live() int { return b.Stored - b.Erased - b.Pruned }
 
 // Journal is the list of batches, written after their events.
 type Journal interface {
-	// RecordBatches upserts entries by ID and Project: recording one again replaces all but Erased and Pruned.
+	// RecordBatches upserts entries by ID and Project. Recording one again that says the same of its events
+	// (ReceivedAt, Stored, Duplicates, DeadLettered, Days), as after a redelivery or a lost reply, leaves it where it
+	// is, so that who follows the journal meets it once; another replaces all but Erased and Pruned.
 	RecordBatches(ctx context.Context, batches []Batch) error
 
 	// Batches returns entries of all projects with (WrittenAt, ID, Project)

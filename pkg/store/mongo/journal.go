@@ -70,34 +70,59 @@ func (s *Store) RecordBatches(ctx context.Context, batches []store.Batch) error 
 	}
 	// Stable, so that of an entry given twice the later one stays.
 	slices.SortStableFunc(docs, func(a, b batch) int { return cmp.Compare(a.Key, b.Key) })
-	writes := make([]mongo.WriteModel, len(docs))
+	inserts, changes := make([]mongo.WriteModel, len(docs)), make([]mongo.WriteModel, len(docs))
 	for i := range docs {
-		id := bson.D{{Key: "_id", Value: docs[i].Key}}
-		docs[i].Key = "" // the upsert takes it from there
-		writes[i] = mongo.NewUpdateOneModel().SetFilter(id).SetUpdate(bson.D{{Key: "$set", Value: docs[i]}}).SetUpsert(true)
+		d := &docs[i]
+		id := bson.E{Key: "_id", Value: d.Key}
+		d.Key = "" // the upsert takes it from there
+		inserts[i] = mongo.NewUpdateOneModel().SetFilter(bson.D{id}).SetUpdate(bson.D{{Key: "$setOnInsert", Value: d}}).SetUpsert(true)
+		changes[i] = mongo.NewUpdateOneModel().SetFilter(bson.D{id, d.saysOther()}).SetUpdate(bson.D{{Key: "$set", Value: d}})
 	}
-	return kind(ctx, fmt.Sprintf("record %d batches", len(batches)), update(ctx, s.batches, writes))
+	known, err := upsert(ctx, s.batches, inserts)
+	if err == nil && known > 0 {
+		err = update(ctx, s.batches, changes)
+	}
+	return kind(ctx, fmt.Sprintf("record %d batches", len(batches)), err)
+}
+
+// saysOther is of an entry that says something else of the batch's events.
+func (b *batch) saysOther() bson.E {
+	differs := func(field string, value any) bson.D {
+		return bson.D{{Key: field, Value: bson.D{{Key: "$ne", Value: value}}}}
+	}
+	return bson.E{Key: "$or", Value: bson.A{
+		differs("received_at", b.ReceivedAt), differs("stored", b.Stored), differs("duplicates", b.Duplicates),
+		differs("dead_lettered", b.DeadLettered), differs("days", b.Days),
+	}}
 }
 
 // mostUpdates is how many updates one command carries; compatible servers break on more.
 const mostUpdates = 80
 
-// update runs updates that stand in the order of their keys: concurrent ones
-// in random orders deadlock on some servers. Two that insert the same key at
-// once make one of them fail as a duplicate; trying again then updates.
+// update is upsert for those who need not know what was there.
 func update(ctx context.Context, in *mongo.Collection, writes []mongo.WriteModel) error {
+	_, err := upsert(ctx, in, writes)
+	return err
+}
+
+// upsert runs updates that stand in the order of their keys: concurrent ones
+// in random orders deadlock on some servers. Two that insert the same key at
+// once make one of them fail as a duplicate; trying again then updates. Known
+// is how many of them found a document.
+func upsert(ctx context.Context, in *mongo.Collection, writes []mongo.WriteModel) (known int64, err error) {
 	for some := range slices.Chunk(writes, mostUpdates) {
-		var err error
+		var result *mongo.BulkWriteResult
 		for range 3 {
-			if _, err = in.BulkWrite(ctx, some, options.BulkWrite().SetOrdered(true)); !mongo.IsDuplicateKeyError(err) {
+			if result, err = in.BulkWrite(ctx, some, options.BulkWrite().SetOrdered(true)); !mongo.IsDuplicateKeyError(err) {
 				break
 			}
 		}
 		if err != nil {
-			return err
+			return 0, err
 		}
+		known += result.MatchedCount
 	}
-	return nil
+	return known, nil
 }
 
 // Batches is described by store.Journal.

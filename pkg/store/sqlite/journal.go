@@ -12,7 +12,8 @@ import (
 
 const recordSQL = `INSERT INTO batches (written_at, batch_id, project, received_at, stored, duplicates, dead_lettered, days, accounts)
 	VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET written_at = excluded.written_at, received_at = excluded.received_at,
-	stored = excluded.stored, duplicates = excluded.duplicates, dead_lettered = excluded.dead_lettered, days = excluded.days, accounts = excluded.accounts`
+	stored = excluded.stored, duplicates = excluded.duplicates, dead_lettered = excluded.dead_lettered, days = excluded.days, accounts = excluded.accounts
+	WHERE (received_at, stored, duplicates, dead_lettered, days) IS NOT (excluded.received_at, excluded.stored, excluded.duplicates, excluded.dead_lettered, excluded.days)`
 
 // entry is a batch as the table has it, ready to be written.
 type entry [9]any

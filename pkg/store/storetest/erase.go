@@ -80,11 +80,13 @@ func erasure(t *testing.T, h Harness) {
 	wantOutcomes(t, insert(t, s, []event.Event{moved, second[0]}), store.Duplicate, store.Own)
 	wantEvents(t, read(t, s, "demo", "b1", "b2", "late"), slices.Concat(without(first, 1, 3), second[1:]))
 
-	// A redelivery writes its entry again and does not know of the erasure.
+	// A redelivery writes its entry again and does not know of the erasure: it stays where it is.
 	again := entries[0]
 	again.Erased, again.WrittenAt = 0, 1767225600020
 	record(t, s, again)
-	entries[0].WrittenAt = 1767225600020
+	wantBatches(t, journal(t, s, store.Cursor{}, 10), inOrder)
+	again.Duplicates, entries[0].Duplicates, entries[0].WrittenAt = 2, 2, 1767225600020
+	record(t, s, again)
 	wantBatches(t, journal(t, s, store.Cursor{WrittenAt: 1767225600010}, 10), entries[:1])
 }
 

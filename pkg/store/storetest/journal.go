@@ -48,7 +48,9 @@ func journalUpserts(t *testing.T, h Harness) {
 	wantBatches(t, journal(t, s, store.Cursor{}, 10), nil)
 	record(t, s)
 	record(t, s, first, other)
-	record(t, s, first)
+	again := first
+	again.WrittenAt = 1767225600500
+	record(t, s, again)
 	wantBatches(t, journal(t, s, store.Cursor{}, 10), []store.Batch{first, other})
 
 	later := first
