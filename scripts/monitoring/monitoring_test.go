@@ -294,20 +294,6 @@ func TestAlertsAreNamedTestedAndExplained(t *testing.T) {
 	}
 }
 
-func TestRunbookHasEveryAlert(t *testing.T) {
-	runbook, err := os.ReadFile(deploy + "RUNBOOK.md")
-	if err != nil {
-		t.Skip("there is no runbook")
-	}
-	for _, g := range alerts(t).Groups {
-		for _, r := range g.Rules {
-			if !regexp.MustCompile(`(?m)^#+ ` + r.Alert + `$`).Match(runbook) {
-				t.Errorf("%s has no section of its name in deploy/RUNBOOK.md", r.Alert)
-			}
-		}
-	}
-}
-
 // When each alert fires, and when it does not, is in maidian_test.yaml.
 func TestAlertsFireWhenTheyShould(t *testing.T) {
 	promtool, err := exec.LookPath("promtool")
