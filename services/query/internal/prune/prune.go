@@ -22,6 +22,7 @@ import (
 
 	"github.com/maidian/maidian/pkg/event"
 	"github.com/maidian/maidian/pkg/fault"
+	"github.com/maidian/maidian/pkg/proc"
 	"github.com/maidian/maidian/pkg/store"
 )
 
@@ -122,21 +123,9 @@ func (p *Pruner) Run(ctx context.Context) error {
 		if did {
 			continue
 		}
-		if !wait(ctx, min(p.options.Poll<<min(failed, 10), longestPause)) {
+		if !proc.Pause(ctx, min(p.options.Poll<<min(failed, 10), longestPause)) {
 			return nil
 		}
-	}
-}
-
-// wait is false when ctx ended.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/maidian/maidian/pkg/event"
+	"github.com/maidian/maidian/pkg/proc"
 	"github.com/maidian/maidian/pkg/store"
 )
 
@@ -129,7 +130,7 @@ func (w *work) hide(ctx context.Context) error {
 			return err
 		}
 	}
-	wait(ctx, w.task.HiddenAt.Std().Add(w.options.Grace).Sub(w.now()))
+	proc.Pause(ctx, w.task.HiddenAt.Std().Add(w.options.Grace).Sub(w.now()))
 	return ctx.Err()
 }
 
@@ -209,7 +210,7 @@ func (w *work) step(ctx context.Context, some []store.Batch, at store.Cursor) er
 		w.job.Counts[batches] += len(some)
 	})
 	if err == nil && len(some) > 0 {
-		wait(ctx, min(w.rest()*took, w.options.Hold/4))
+		proc.Pause(ctx, min(w.rest()*took, w.options.Hold/4))
 		err = ctx.Err()
 	}
 	return err
