@@ -115,7 +115,7 @@ func TestManyFiringsAreKeptBesideTheRoot(t *testing.T) {
 	for i := range mostInRoot + 100 {
 		w.rule(t, fmt.Sprint("r", i), fmt.Sprintf(`{"id": "r%d", "kind": "event", "event": "purchase"}`, i))
 	}
-	stop := w.process(t, "first", w.Store)
+	w.process(t, "first", w.Store)
 	w.settled(t)
 	w.store(t, "shop", "b", "purchase", "purchase")
 	until(t, "all are made", func() bool {
@@ -125,10 +125,7 @@ func TestManyFiringsAreKeptBesideTheRoot(t *testing.T) {
 		}
 		return n == 2*(mostInRoot+100)
 	})
-	stop()
-	if n := w.records(t); n != 2 {
-		t.Errorf("%d records are left, want the root and a snapshot", n)
-	}
+	until(t, "the root and a snapshot are left", func() bool { return w.records(t) == 2 })
 }
 
 // TestStepsMakeWhatWas has some days with events that come late and out of
