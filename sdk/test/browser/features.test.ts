@@ -20,6 +20,12 @@ const open = async (): Promise<Page> => {
   await page.goto(`${site.url}${path}`);
   return page;
 };
+/** Opens a page and waits for the second script, which brings gzip and IndexedDB. */
+const openWhole = async (): Promise<Page> => {
+  const page = await open();
+  await page.waitForFunction(() => 'md.spill' in localStorage);
+  return page;
+};
 const arrived = (n: number) =>
   eventually(
     () => stored(path),
@@ -49,7 +55,7 @@ afterEach(async () => {
 });
 
 test('a large batch crosses origins packed', async () => {
-  const page = await open();
+  const page = await openWhole();
   const packed: string[] = [];
   page.on('request', (request) => packed.push(request.headers()['content-encoding'] ?? request.method()));
   const sent = await page.evaluate(() => {
@@ -98,9 +104,23 @@ test('a page that overwrites what it can is tracked all the same', async () => {
   expect(types(await arrived(2))).toEqual(['a', 'b']);
 });
 
+/** How many events stand in localStorage and in IndexedDB. */
+const kept = () =>
+  new Promise<number>((done) => {
+    const onDisk = Object.keys(localStorage).filter((key) => key.startsWith('md.q.')).length;
+    const opening = indexedDB.open('maidian');
+    opening.onsuccess = () => {
+      const counting = opening.result.transaction('queue').objectStore('queue').count();
+      counting.onsuccess = () => {
+        opening.result.close();
+        done(onDisk + counting.result);
+      };
+    };
+  });
+
 test('more than localStorage holds waits in IndexedDB, outlives the page, and arrives', async () => {
   proxy.make({ status: 503, retryAfter: 1 });
-  const page = await open();
+  const page = await openWhole();
   await page.evaluate(() => {
     for (let n = 0; n < 90; n++) maidian.trackEvent('numbered', { n, text: 'x'.repeat(30_000) });
   });
@@ -109,6 +129,10 @@ test('more than localStorage holds waits in IndexedDB, outlives the page, and ar
   await eventually(
     () => page.evaluate(async () => (await indexedDB.databases()).length),
     (databases) => expect(databases).toBe(1),
+  );
+  await eventually(
+    () => page.evaluate(kept),
+    (events) => expect(events).toBe(90),
   );
   await page.reload();
   proxy.make('none');
